@@ -1,0 +1,173 @@
+"""Heat maps, images and graphs (pure). Colour is a class of eleven steps, so that dark mode can redefine it."""
+
+from __future__ import annotations
+
+import math
+
+from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Scene, number
+from app.demos.result import Edge, Graph, Heatmap, ImageGrid, Node, Picture
+
+STEPS = 10
+
+
+def heatmap(figure: Heatmap) -> Scene:
+    canvas = Canvas()
+    left = 12 + max((len(name) for name in figure.rows), default=1) * TEXT
+    columns, rows = max(1, len(figure.columns)), max(1, len(figure.rows))
+    cell = min((WIDTH - left - 8) / columns, 34.0, max(10.0, 260.0 / rows))
+    frame = Frame(left, 30, left + cell * columns, 30 + cell * rows)
+    low, high = _range(figure)
+    for i, row in enumerate(figure.values):
+        for j, value in enumerate(row):
+            _cell(canvas, figure, frame, cell, i, j, value, _step(value, low, high, figure))
+    _names(canvas, figure, frame, cell)
+    _ramp(canvas, figure, frame, low, high)
+    return Scene(WIDTH, frame.bottom + 34, tuple(canvas.shapes))
+
+
+def _range(figure: Heatmap) -> tuple[float, float]:
+    finite = [value for row in figure.values for value in row if math.isfinite(value)] or [0.0]
+    low = figure.low if figure.low is not None else min(finite)
+    high = figure.high if figure.high is not None else max(finite)
+    if figure.palette == "diverging":
+        reach = max(abs(low - figure.centre), abs(high - figure.centre)) or 1.0
+        return figure.centre - reach, figure.centre + reach
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def _step(value: float, low: float, high: float, figure: Heatmap) -> str:
+    if not math.isfinite(value):
+        return "q-none"
+    share = min(1.0, max(0.0, (value - low) / (high - low)))
+    return f"{'d' if figure.palette == 'diverging' else 'q'}-{round(share * STEPS)}"
+
+
+def _cell(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float, i: int, j: int, value: float, step: str) -> None:
+    x, y = frame.left + j * cell, frame.top + i * cell
+    row, column = figure.rows[i], figure.columns[j]
+    hatched = figure.hatched is not None and figure.hatched[i][j]
+    title = f"{figure.row_name} {row}, {figure.column_name} {column}: {number(value)} {figure.unit}".strip()
+    canvas.add(
+        "rect",
+        f"cell {step}{' masked' if hatched else ''}",
+        x=x,
+        y=y,
+        width=cell - 0.6,
+        height=cell - 0.6,
+        title=title,
+        quantity=figure.quantity,
+    )
+    if hatched:
+        canvas.add("path", "hatch", d=f"M{x:.1f} {y + cell - 0.6:.1f}L{x + cell - 0.6:.1f} {y:.1f}")
+    if figure.show_values and cell >= 22:
+        text = number(value, 2)
+        canvas.add(
+            "text",
+            f"value middle on-{step}",
+            x=x + cell / 2,
+            y=y + cell / 2 + 3,
+            text=text if len(text) <= 5 else number(value, 1),
+        )
+
+
+def _names(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float) -> None:
+    every_row = max(1, math.ceil(12 / cell))
+    for i, name in enumerate(figure.rows):
+        if i % every_row == 0:
+            canvas.add("text", "tick end", x=frame.left - 5, y=frame.top + (i + 0.5) * cell + 3.5, text=name)
+    widest = max((len(name) for name in figure.columns), default=1)
+    every_column = max(1, math.ceil(widest * TEXT / cell))
+    for j, name in enumerate(figure.columns):
+        if j % every_column == 0:
+            canvas.add("text", "tick middle", x=frame.left + (j + 0.5) * cell, y=frame.top - 5, text=name)
+    canvas.add(
+        "text",
+        "name",
+        x=2.0,
+        y=12.0,
+        text=f"{figure.row_name} ↓  {figure.column_name} →" if figure.column_name else figure.row_name,
+    )
+
+
+def _ramp(canvas: Canvas, figure: Heatmap, frame: Frame, low: float, high: float) -> None:
+    """The scale itself, as eleven little squares with the values at its ends."""
+    family = "d" if figure.palette == "diverging" else "q"
+    top, start = frame.bottom + 12, frame.left
+    for step in range(STEPS + 1):
+        canvas.add("rect", f"cell {family}-{step}", x=start + step * 9.0, y=top, width=9.0, height=8.0)
+    canvas.add("text", "tick end", x=start - 4, y=top + 8, text=number(low, 3))
+    canvas.add("text", "tick", x=start + 103.0, y=top + 8, text=f"{number(high, 3)} {figure.unit}".strip())
+
+
+def images(figure: ImageGrid) -> Scene:
+    canvas = Canvas()
+    across = min(4, max(1, len(figure.images)))
+    size = (WIDTH - 8 * (across - 1)) / across
+    low = figure.low if figure.low is not None else min((_least(one) for one in figure.images), default=0.0)
+    high = figure.high if figure.high is not None else max((_most(one) for one in figure.images), default=1.0)
+    tallest = 0.0
+    for index, one in enumerate(figure.images):
+        x, y = (index % across) * (size + 8), (index // across) * (size + 24)
+        tallest = max(tallest, y + size + 20)
+        _image(canvas, one, x, y, size, low, high if high > low else low + 1)
+    return Scene(WIDTH, tallest, tuple(canvas.shapes))
+
+
+def _least(one: Picture) -> float:
+    return min((value for row in one.pixels for value in row if math.isfinite(value)), default=0.0)
+
+
+def _most(one: Picture) -> float:
+    return max((value for row in one.pixels for value in row if math.isfinite(value)), default=1.0)
+
+
+def _image(canvas: Canvas, one: Picture, x: float, y: float, size: float, low: float, high: float) -> None:
+    dot = size / max(1, len(one.pixels), *(len(row) for row in one.pixels))
+    for i, row in enumerate(one.pixels):
+        for j, value in enumerate(row):
+            share = min(1.0, max(0.0, (value - low) / (high - low))) if math.isfinite(value) else 0.0
+            title = f"row {i}, column {j}: {number(value)}"
+            canvas.add(
+                "rect",
+                f"cell q-{round(share * STEPS)}",
+                x=x + j * dot,
+                y=y + i * dot,
+                width=dot + 0.05,
+                height=dot + 0.05,
+                title=title,
+            )
+    canvas.add("text", "tick", x=x, y=y + size + 14, text=one.label)
+
+
+def graph(figure: Graph) -> Scene:
+    canvas = Canvas()
+    columns = [node.column for node in figure.nodes] or [0.0]
+    rows = [node.row for node in figure.nodes] or [0.0]
+    wide = (WIDTH - 90) / max(1.0, max(columns) - min(columns))
+    tall = 62.0
+    places = {n.id: (45 + (n.column - min(columns)) * wide, 36 + (n.row - min(rows)) * tall) for n in figure.nodes}
+    for edge in figure.edges:
+        _edge(canvas, edge, places)
+    for node in figure.nodes:
+        _node(canvas, node, *places[node.id])
+    return Scene(WIDTH, 72 + (max(rows) - min(rows)) * tall, tuple(canvas.shapes))
+
+
+def _edge(canvas: Canvas, edge: Edge, places: dict[str, tuple[float, float]]) -> None:
+    (a, b), (c, d) = places[edge.source], places[edge.target]
+    canvas.add(
+        "path",
+        f"edge m-{edge.meaning}",
+        d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}",
+        title=f"{edge.source} → {edge.target} {edge.label}".strip(),
+    )
+    if edge.label:
+        canvas.add("text", "tick middle halo", x=a + 0.42 * (c - a), y=b + 0.42 * (d - b) - 3, text=edge.label)
+
+
+def _node(canvas: Canvas, node: Node, x: float, y: float) -> None:
+    title = f"{node.label}: {node.value}" if node.value else node.label
+    canvas.add("circle", f"node m-{node.meaning}", cx=x, cy=y, r=17.0, title=title, quantity=node.quantity)
+    canvas.add("text", "value middle", x=x, y=y + 3.5, text=node.label)
+    if node.value:
+        canvas.add("text", "tick middle halo", x=x, y=y + 29, text=node.value)

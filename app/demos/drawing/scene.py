@@ -1,0 +1,177 @@
+"""Shapes, scales and ticks (pure). One unit is one CSS pixel at 360 wide; text stays legible down to 320."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from app.demos.result import Axis
+
+WIDTH = 360.0
+TEXT = 6.4  # width of one character at 11 px, in units
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One SVG element. ``attributes`` are numbers or path data, never colours: these come from the class."""
+
+    tag: str
+    classes: str
+    attributes: dict[str, str | float]
+    text: str = ""
+    title: str = ""
+    quantity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An entry of the line of names above a plot."""
+
+    name: str
+    meaning: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    width: float
+    height: float
+    shapes: tuple[Shape, ...]
+    keys: tuple[Key, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where data goes inside the drawing."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ruler:
+    """Maps data to a coordinate. On a logarithmic scale values at or below zero have no place (None)."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    log: bool = False
+
+    def at(self, value: float) -> float | None:
+        if not math.isfinite(value) or (self.log and value <= 0):
+            return None
+        low, high, here = (
+            (math.log10(v) for v in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
+        )
+        share = (here - low) / (high - low)
+        return self.start + min(1.05, max(-0.05, share)) * (self.end - self.start)
+
+
+def ruler(axis: Axis, values: Iterable[float], start: float, end: float, *, from_zero: bool = False) -> Ruler:
+    """A scale over the axis's own range, else over the finite values with a little air."""
+    log = axis.scale == "log"
+    finite = [value for value in values if math.isfinite(value) and not (log and value <= 0)]
+    low = axis.low if axis.low is not None else min(finite, default=0.1 if log else 0.0)
+    high = axis.high if axis.high is not None else max(finite, default=1.0)
+    if from_zero and not log:
+        low, high = min(low, 0.0), max(high, 0.0)
+    if log:
+        low, high = max(low, 1e-300), max(high, 1e-300)
+        return (
+            Ruler(low / 1.3, high * 1.3, start, end, True)
+            if axis.low is None or high <= low
+            else Ruler(low, high, start, end, True)
+        )
+    if high <= low:
+        low, high = low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
+    elif axis.high is None:
+        high += 0.06 * (high - low)
+    return Ruler(low, high, start, end)
+
+
+def ticks(scale: Ruler, most: int = 5) -> list[float]:
+    """Round values inside the scale: steps of 1, 2, 5 × 10ⁿ, or whole decades."""
+    if scale.log:
+        first, last = math.ceil(math.log10(scale.low) - 1e-9), math.floor(math.log10(scale.high) + 1e-9)
+        stride = max(1, math.ceil((last - first + 1) / most))
+        decades = [10.0**power for power in range(first, last + 1, stride)]
+        return decades if len(decades) > 1 else [scale.low, scale.high]
+    span = scale.high - scale.low
+    rough = span / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
+    first = math.ceil(scale.low / step - 1e-9)
+    return [round(index * step, 12) for index in range(first, math.floor(scale.high / step + 1e-9) + 1)]
+
+
+def number(value: float | int | bool | str | None, digits: int = 4) -> str:
+    """The digits that are meant: 4 significant ones, a true minus sign, words for what is not a number."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value).replace("-", "−")
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+        mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")
+    text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
+    return text.replace("-", "−")
+
+
+def label(axis: Axis) -> str:
+    return f"{axis.name} ({axis.unit})" if axis.unit else axis.name
+
+
+@dataclass(slots=True)
+class Canvas:
+    """Collects shapes."""
+
+    shapes: list[Shape] = field(default_factory=list)
+
+    def add(
+        self,
+        tag: str,
+        classes: str,
+        *,
+        text: str = "",
+        title: str = "",
+        quantity: str | None = None,
+        **attributes: str | float,
+    ) -> None:
+        tidy = {
+            name.replace("_", "-"): round(value, 2) if isinstance(value, float) else value
+            for name, value in attributes.items()
+        }
+        self.shapes.append(Shape(tag, classes, tidy, text, title, quantity or ""))
+
+    def axes(self, frame: Frame, x: Ruler, y: Ruler, x_axis: Axis, y_axis: Axis) -> None:
+        """Hairlines that end at the data, ticks, and the two names with their units."""
+        self.add("path", "axis", d=f"M{frame.left:.1f} {frame.top:.1f}V{frame.bottom:.1f}H{frame.right:.1f}")
+        self.x_ticks(frame, [(x.at(value), number(value, 3)) for value in ticks(x)])
+        self.y_side(frame, y, y_axis)
+        self.add("text", "name end", x=frame.right, y=frame.bottom + 30, text=label(x_axis))
+
+    def x_ticks(self, frame: Frame, places: Sequence[tuple[float | None, str]]) -> None:
+        for at, text in places:
+            if at is not None:
+                self.add("path", "axis", d=f"M{at:.1f} {frame.bottom:.1f}v4")
+                self.add("text", "tick middle", x=at, y=frame.bottom + 15, text=text)
+
+    def y_side(self, frame: Frame, y: Ruler, y_axis: Axis) -> None:
+        for value in ticks(y):
+            at = y.at(value)
+            if at is not None:
+                self.add("path", "axis", d=f"M{frame.left - 4:.1f} {at:.1f}h4")
+                self.add("text", "tick end", x=frame.left - 7, y=at + 3.5, text=number(value, 3))
+        self.add("text", "name", x=2.0, y=frame.top - 9, text=label(y_axis))
