@@ -61,10 +61,16 @@ def run_claim(code: str, seed: int) -> dict[str, Any]:
         exec(compile(code, "claim", "exec"), scope)
     if "holds" not in scope or "measured" not in scope:
         raise BadInput("A claim's code must set `measured` and `holds`.")
-    return {"holds": bool(scope["holds"]), "measured": _plain(scope["measured"]), "versions": versions(lab)}
+    holds = scope["holds"]
+    held = {str(name): bool(value) for name, value in holds.items()} if isinstance(holds, dict) else bool(holds)
+    return {"holds": held, "measured": _plain(scope["measured"]), "versions": versions(lab)}
 
 
-def _plain(value: Any) -> str | float | bool:
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in list(value.items())[:100]}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value[:100]]
     if isinstance(value, torch.Tensor) and value.numel() == 1:
         value = value.item()
     if isinstance(value, bool | int | float):
