@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from app.study import memory
@@ -16,7 +17,7 @@ from app.study.memory import DEFAULT_WEIGHTS, Rating, Weights
 
 Phase = Literal["new", "learning", "review", "relearning"]
 EventKind = Literal["grade", "known", "undo"]
-CardId = int | str
+CardId = int
 
 VERSION = "fsrs-6"
 DAY_SECONDS = 86_400
@@ -212,6 +213,13 @@ def unit_interval(seed: int) -> float:
     return ((mixed ^ (mixed >> 31)) >> 11) / (1 << 53)
 
 
+def capped_due_day(due_day: int, study_day: int, not_after_day: int | None) -> int:
+    """The day on which a card is due when nothing may be due after ``not_after_day``; a cap that has passed is none."""
+    if not_after_day is None or not_after_day < study_day:
+        return due_day
+    return min(due_day, not_after_day)
+
+
 def interval_text(seconds: int | None, days: int | None) -> str:
     """ "<10m", "4h", "4d", "2.1mo", "1.3y"; "done" for a card that does not come back before the date."""
     if seconds is not None:
@@ -221,6 +229,12 @@ def interval_text(seconds: int | None, days: int | None) -> str:
     if days < 31:
         return f"{days}d"
     return f"{days / 30.4375:.1f}mo" if days < 365 else f"{days / 365.25:.1f}y"
+
+
+@lru_cache(maxsize=256)
+def shared(parameters: SchedulerParameters) -> SchedulerParameters:
+    """One object for equal parameters, so that a long log holds them once."""
+    return parameters
 
 
 def _remembered(state: MemoryState, rating: Rating, study_day: int, weights: Weights) -> MemoryState:
@@ -275,7 +289,7 @@ def _stepped(
 ) -> MemoryState:
     if seconds < DAY_SECONDS:
         return replace(seen, phase=phase, step=step, due_day=study_day, due_at_ms=at_ms + 1000 * seconds)
-    due_day = _capped(study_day + _rounded(seconds / DAY_SECONDS), study_day, not_after_day)
+    due_day = capped_due_day(study_day + _rounded(seconds / DAY_SECONDS), study_day, not_after_day)
     return replace(seen, phase=phase, step=step, due_day=due_day, due_at_ms=None)
 
 
@@ -286,14 +300,8 @@ def _graduated(
     maximum = parameters.maximum_interval_days
     days = memory.interval_days(seen.stability, parameters.desired_retention, parameters.weights, maximum)
     whole = fuzzed_days(days, maximum, fuzz_seed) if parameters.fuzz else min(_rounded(days), maximum)
-    due_day = _capped(study_day + whole, study_day, not_after_day)
+    due_day = capped_due_day(study_day + whole, study_day, not_after_day)
     return replace(seen, phase="review", step=0, due_day=due_day, due_at_ms=None)
-
-
-def _capped(due_day: int, study_day: int, not_after_day: int | None) -> int:
-    if not_after_day is None or not_after_day < study_day:
-        return due_day
-    return min(due_day, not_after_day)
 
 
 def _outcome(rating: Rating, state: MemoryState, study_day: int) -> Outcome:
