@@ -8,14 +8,17 @@ lose data when two connections checkpoint.
 from __future__ import annotations
 
 import fcntl
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pysqlite3
 from sqlalchemy import Dialect, Engine, Integer, MetaData, TypeDecorator, create_engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.pool import QueuePool
 
@@ -23,6 +26,9 @@ from app.clock import from_milliseconds, milliseconds
 from app.errors import SetupError
 
 LEAST_SQLITE = (3, 51, 3)
+BUSY_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 NAMES = {
     "ix": "ix_%(column_0_N_label)s",
@@ -53,7 +59,9 @@ class Moment(TypeDecorator[datetime]):
 def refuse_old_sqlite(found: tuple[int, ...] = pysqlite3.sqlite_version_info) -> None:
     if found < LEAST_SQLITE:
         have, need = (".".join(map(str, version)) for version in (found, LEAST_SQLITE))
-        raise SetupError(f"SQLite {have} can lose reviews when its log is reset; {need} or newer is needed. Run ./run again.")
+        raise SetupError(
+            f"SQLite {have} can lose reviews when its log is reset; {need} or newer is needed. Run ./run again."
+        )
 
 
 def open_engine(path: Path) -> Engine:
@@ -65,7 +73,7 @@ def open_engine(path: Path) -> Engine:
         module=pysqlite3,
         poolclass=QueuePool,
         pool_size=4,
-        connect_args={"check_same_thread": False, "timeout": 10.0},
+        connect_args={"check_same_thread": False, "timeout": float(BUSY_SECONDS)},
     )
     event.listen(engine, "connect", _set_pragmas)
     return engine
@@ -78,6 +86,7 @@ def _set_pragmas(connection: Any, _record: Any) -> None:
         "synchronous=FULL",
         "wal_autocheckpoint=0",
         "foreign_keys=ON",
+        "recursive_triggers=ON",
         "trusted_schema=OFF",
         "cache_size=-32000",
         "temp_store=MEMORY",
@@ -106,6 +115,12 @@ def writing(engine: Engine) -> Iterator[Session]:
         session.commit()
 
 
+def cursor(session: Session) -> Any:
+    """The driver's cursor inside the session's transaction, for statements that carry a whole batch as JSON."""
+    session.flush()
+    return session.connection().connection.cursor()
+
+
 class LockFile:
     """The right to checkpoint and to be the one server of a database; freed by the kernel when the process ends."""
 
@@ -125,7 +140,66 @@ class LockFile:
         self._file.close()
 
 
-def checkpoint(engine: Engine) -> None:
-    """Moves the log into the database file. Only for the holder of the lock file."""
+def checkpoint(engine: Engine, mode: Literal["PASSIVE", "TRUNCATE"] = "TRUNCATE") -> bool:
+    """Moves the log into the database file; True when all of it was. Only for the holder of the lock file.
+
+    It never waits for a reader or a writer, so that neither waits for it.
+    """
     with engine.connect() as connection:
-        connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+        connection.execute(text("PRAGMA busy_timeout=0"))
+        try:
+            busy, log_pages, moved_pages = connection.execute(text(f"PRAGMA wal_checkpoint({mode})")).one()
+        finally:
+            connection.execute(text(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}"))
+    return not busy and log_pages == moved_pages
+
+
+class Checkpointer:
+    """A thread of the lock file's holder: truncates the log when writing pauses, shortens it when it grows long."""
+
+    def __init__(self, engine: Engine, *, pause_seconds: float = 0.5, long_bytes: int = 32_000_000) -> None:
+        self._engine = engine
+        self._pause_seconds = pause_seconds
+        self._long_bytes = long_bytes
+        self._log = Path(f"{engine.url.database}-wal")
+        self._written = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="checkpointer", daemon=True)
+
+    def start(self) -> None:
+        self._written.set()
+        self._thread.start()
+
+    def wrote(self) -> None:
+        self._written.set()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._written.set()
+        self._thread.join()
+        self._checkpoint("TRUNCATE")
+
+    def _serve(self) -> None:
+        while self._written.wait() and not self._stopped.is_set():
+            self._written.clear()
+            self._stopped.wait(self._pause_seconds)
+            if not self._written.is_set():
+                self._checkpoint("TRUNCATE")
+            elif not self._stopped.is_set() and self._log_bytes() > self._long_bytes:
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        """SQLite starts the log anew only when nothing was added meanwhile, so the rest is tried again at once."""
+        for _ in range(5):
+            if self._checkpoint("PASSIVE"):
+                return
+
+    def _checkpoint(self, mode: Literal["PASSIVE", "TRUNCATE"]) -> bool:
+        try:
+            return checkpoint(self._engine, mode)
+        except DBAPIError as error:
+            log.warning("The database's log was not shortened: %s", error.orig)
+            return False
+
+    def _log_bytes(self) -> int:
+        return self._log.stat().st_size if self._log.exists() else 0
