@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import JSON, ForeignKey, Index, LargeBinary, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, Moment
@@ -41,33 +41,29 @@ class StoredRun(Base):
 
 
 class Prediction(Base):
-    """What somebody said before they saw. ``token`` is minted with the question; one prediction for each.
+    """What somebody said before they saw, stored once for a token before any result may be shown.
 
-    ``value`` is null and ``skipped`` true for an explicit "show me". ``result`` follows when the run is done; until
-    then nothing of it can be asked for.
+    ``token`` is sixteen bytes minted with the question. ``value`` is None when it was skipped ("show me").
+    ``result`` arrives once, after the run; ``measured`` is its answer. ``card_id`` is None on a demo's own page.
     """
 
     __tablename__ = "prediction"
-    __table_args__ = (
-        UniqueConstraint("user_id", "token"),
-        Index("ix_prediction_user_id_predicted_at", "user_id", "predicted_at"),
-    )
+    __table_args__ = (Index("ix_prediction_user_id", "user_id", "demo", "preset"),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
+    token: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    token: Mapped[str] = mapped_column(String(200))
-    card_id: Mapped[int | None]
-    demo_slug: Mapped[str] = mapped_column(String(80))
-    preset: Mapped[str] = mapped_column(String(120))
+    card_id: Mapped[int | None] = mapped_column(ForeignKey("card.id"))
+    demo: Mapped[str]
+    preset: Mapped[str]
     knobs: Mapped[dict[str, Any]] = mapped_column(JSON)
-    prompt: Mapped[str]
-    unit: Mapped[str] = mapped_column(String(40))
-    value: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    answer: Mapped[str]
+    value: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     skipped: Mapped[bool]
-    predicted_at: Mapped[datetime] = mapped_column(Moment)
-    seconds: Mapped[float | None]
-    answer: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    measured: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     correct: Mapped[bool | None]
     error: Mapped[float | None]
     misconception: Mapped[str | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), nullable=True)
+    suggested_rating: Mapped[int | None]
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime] = mapped_column(Moment)
