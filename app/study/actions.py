@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from app import clock, db
 from app.errors import BadInput, BadToken, Conflict, NotFound
-from app.study import grading, queries, schedule, study_day, tokens
+from app.study import grading, queries, schedule, study_day, terms, tokens
 from app.study.grading import Grade
 from app.study.memory import Rating
 from app.study.schedule import SchedulerParameters
@@ -245,15 +245,15 @@ def _undone(session: Session, viewer: Viewer, event_id: int) -> Undone | None:
 
 
 def _append_undo(session: Session, viewer: Viewer, last: Review, at: datetime) -> Review:
-    place = queries.study_place(session, viewer, at)
+    mine = terms.terms_of(session, viewer)
     event = Review(
         kind="undo",
         user_id=viewer.id,
         card_id=last.card_id,
         at_ms=clock.milliseconds(at),
         duration_ms=0,
-        study_day=place.day,
-        utc_offset_seconds=study_day.utc_offset_seconds(at, place.zone),
+        study_day=mine.day(at),
+        utc_offset_seconds=study_day.utc_offset_seconds(at, mine.zone),
         parameters_id=last.parameters_id,
         fuzz_seed=0,
         undoes=last.id,

@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from zoneinfo import ZoneInfo
-
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
 from app import db
+from app.cards.tables import Card
 from app.errors import NotFound
-from app.study import grading, study_day
+from app.study import grading
 from app.study.schedule import LogEvent
-from app.study.tables import Memory, Prediction, Review, StudySetting
+from app.study.tables import Memory, Prediction, Review
 from app.study.tokens import Shown
 from app.viewer import Viewer
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a viewer is in time: the study day and the zone that it was reckoned in."""
-
-    day: int
-    zone: tzinfo
-
-
-def study_place(session: Session, viewer: Viewer, at: datetime) -> Place:
-    """One query."""
-    found = session.execute(
-        select(StudySetting.time_zone, StudySetting.rollover_hour).where(StudySetting.user_id == viewer.id)
-    ).one_or_none()
-    name, rollover_hour = (None, study_day.ROLLOVER_HOUR) if found is None else found
-    zone = ZoneInfo(name or viewer.time_zone)
-    return Place(study_day.study_day(at, zone, rollover_hour), zone)
 
 
 def last_standing_event(session: Session, viewer: Viewer) -> Review | None:
@@ -85,5 +64,5 @@ def basis_event_id(session: Session, viewer: Viewer, card_id: int) -> int:
 
 def require_card(session: Session, viewer: Viewer, card_id: int) -> None:
     """Raises NotFound when there is no such card."""
-    if session.execute(text("SELECT 1 FROM card WHERE id = :id"), {"id": card_id}).one_or_none() is None:
+    if session.get(Card, card_id) is None:
         raise NotFound("There is no such card.")

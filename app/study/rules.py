@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from datetime import tzinfo
-from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
 from app import db
-from app.study import actions, grading
+from app.study import actions, grading, terms
 from app.study.grading import Rules
 from app.study.schedule import SchedulerParameters
 from app.viewer import Viewer
@@ -56,9 +53,4 @@ class RulesBook:
             stored = cursor.execute(_PARAMETERS, (parameters_id,)).fetchone()
             self._parameters[parameters_id] = grading.parameters_from(*stored)
         parameters = self._parameters[parameters_id]
-        return Rules(parameters_id, parameters, zone(time_zone or viewer.time_zone), rollover_hour, not_after_day)
-
-
-@lru_cache(maxsize=512)
-def zone(name: str) -> tzinfo:
-    return ZoneInfo(name)
+        return Rules(parameters_id, parameters, terms.zone(time_zone or viewer.time_zone), rollover_hour, not_after_day)

@@ -20,6 +20,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, Moment
 
+STEPS = "phase IN ('learning', 'relearning')"
+REVIEWS = "phase = 'review'"
+"""A query must spell them like this to use the index."""
+
 
 class Parameters(Base):
     """What answers were scheduled under; never changed. ``digest`` is the SHA-256 of the other columns."""
@@ -87,8 +91,9 @@ class Memory(Base):
 
     __tablename__ = "memory"
     __table_args__ = (
-        Index("ix_memory_user_id_due_day", "user_id", "due_day"),
-        Index("ix_memory_user_id_due_at_ms", "user_id", "due_at_ms", sqlite_where=text("due_at_ms IS NOT NULL")),
+        Index("ix_memory_steps", "user_id", "due_day", "due_at_ms", sqlite_where=text(STEPS)),
+        Index("ix_memory_reviews", "user_id", "due_day", "last_day", "stability", sqlite_where=text(REVIEWS)),
+        Index("ix_memory_undone", "user_id", sqlite_where=text("phase = 'new'")),
         {"sqlite_with_rowid": False},
     )
 
@@ -176,6 +181,15 @@ class Prediction(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
+class DeckStamp(Base):
+    """One row, whose ``version`` a trigger raises when cards come, go or change places: what a frontier holds for."""
+
+    __tablename__ = "deck_stamp"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
+
+
 class ErasureSeal(Base):
     """Always empty: what an open erasure points to, so that it cannot be committed."""
 
@@ -203,6 +217,13 @@ class Erasure(Base):
 def _refuse(name: str, event: str, says: str, when: str = "") -> str:
     condition = f" WHEN {when}" if when else ""
     return f"CREATE TRIGGER {name} BEFORE {event}{condition} BEGIN SELECT RAISE(ABORT, '{says}'); END"
+
+
+def _stamp(name: str, event: str) -> str:
+    return (
+        f"CREATE TRIGGER {name} AFTER {event} BEGIN INSERT INTO deck_stamp (id, version) VALUES (1, 1)"
+        " ON CONFLICT (id) DO UPDATE SET version = version + 1; END"
+    )
 
 
 TRIGGERS: tuple[str, ...] = (
@@ -243,5 +264,10 @@ TRIGGERS: tuple[str, ...] = (
         "an erasure is only closed",
         "OLD.open IS NULL OR NEW.open NOT NULL",
     ),
+    _stamp("note_is_placed", "INSERT ON note"),
+    _stamp("note_moves", "UPDATE OF position, archived_at ON note"),
+    _stamp("card_comes", "INSERT ON card"),
+    _stamp("card_moves", "UPDATE OF position, archived_at, note_id ON card"),
+    _stamp("memory_goes", "DELETE ON memory"),
 )
 """Run by the migration after the tables are made; `doctor` checks that each is in place, word for word."""
