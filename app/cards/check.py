@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.cards import markdown, render
+from app.cards import markdown
 from app.cards.markdown import Parsed
 from app.cards.model import CardFile, PresetRef, Problem, Severity, topic_slug
+from app.cards.rendering import RenderedFile, render_file
 
 KnownDemos = Mapping[str, Collection[str]]
 """A demo's slug to the slugs of its presets."""
@@ -33,20 +34,21 @@ def check(files: Sequence[SourceFile], known_demos: KnownDemos, known_concepts: 
             continue
         parsed[file.name] = found = markdown.parse(file.name, text)
         problems += found.problems
-        problems += file_problems(file.name, found, known_demos)
+        rendered = render_file(found.file, found.file.front.id or "card") if found.file else None
+        problems += file_problems(file.name, found, rendered, known_demos)
     problems += _duplicates(parsed)
     problems += _prerequisites(parsed, known_concepts)
     return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.says))
 
 
-def file_problems(name: str, parsed: Parsed, known_demos: KnownDemos) -> list[Problem]:
-    """What one file's values show to be wrong, beyond what parsing saw."""
-    if parsed.file is None:
+def file_problems(name: str, parsed: Parsed, rendered: RenderedFile | None, known_demos: KnownDemos) -> list[Problem]:
+    """What one file's values show to be wrong, beyond what parsing saw. ``rendered`` is None when there is no card."""
+    if parsed.file is None or rendered is None:
         return []
     return [
         *_wrong_references(name, parsed, parsed.file, known_demos),
         *_missing_parts(name, parsed, parsed.file),
-        *_render_troubles(name, parsed, parsed.file),
+        *_render_troubles(name, parsed, rendered),
     ]
 
 
@@ -85,29 +87,10 @@ def _missing_parts(name: str, parsed: Parsed, file: CardFile) -> Iterator[Proble
         yield Problem(name, parsed.lines.get("topic"), says, remedy, Severity.NOTE)
 
 
-def _render_troubles(name: str, parsed: Parsed, file: CardFile) -> Iterator[Problem]:
-    remedy = "The text is shown as it stands until then."
-    for place, text, is_inline in texts(file):
-        rendered = render.render_inline(text) if is_inline else render.render(text)
+def _render_troubles(name: str, parsed: Parsed, rendered: RenderedFile) -> Iterator[Problem]:
+    for place, trouble in rendered.troubles:
         starts = parsed.lines.get(f"{place}:text", place, place.split("/")[0])
-        for trouble in rendered.troubles:
-            yield Problem(name, starts + trouble.line, trouble.says, remedy)
-
-
-def texts(file: CardFile) -> Iterator[tuple[str, str, bool]]:
-    """Everything of a card that is rendered: its place, the Markdown, and whether it is one line of text."""
-    yield "question", file.question, True
-    yield "setting", file.setting, False
-    yield "answer", file.answer, False
-    for number, point in enumerate(file.key_points, 1):
-        yield f"key points/{number}", point.text, "\n" not in point.text
-        yield f"key points/{number}", point.false_twin or "", True
-    for number, follow_up in enumerate(file.follow_ups, 1):
-        yield f"follow-ups/{number}", follow_up.text, "\n" not in follow_up.text
-    for number, text in enumerate(file.misconceptions, 1):
-        yield f"misconceptions/{number}", text, "\n" not in text
-    for number, claim in enumerate(file.claims, 1):
-        yield f"claims/{number}", claim.sentence, "\n" not in claim.sentence
+        yield Problem(name, starts + trouble.line, trouble.says, "The text is shown as it stands until then.")
 
 
 def _duplicates(parsed: Mapping[str, Parsed]) -> Iterator[Problem]:

@@ -25,13 +25,12 @@ def positions(concepts: Iterable[Concept]) -> dict[str, int]:
 
     Prerequisites that are not among the concepts order nothing; those on a circle are taken as they come.
     """
+    listed = list(concepts)
     rank = {
         concept.slug: (_TOPIC_RANK.get(concept.topic, len(TOPICS)), concept.difficulty, concept.slug)
-        for concept in (all_concepts := list(concepts))
+        for concept in listed
     }
-    needs = {
-        concept.slug: {p for p in concept.prerequisites if p in rank and p != concept.slug} for concept in all_concepts
-    }
+    needs = {concept.slug: {p for p in concept.prerequisites if p in rank and p != concept.slug} for concept in listed}
     order = _sorted(rank, needs)
     return {slug: place for place, slug in enumerate(order)}
 

@@ -42,6 +42,7 @@ _SAFE_HTML = re.compile(r"</?(?:br|sub|sup|kbd|b|i|em|strong|u|s|small|mark|hr|p
 _COMMENT = re.compile(r"<!--.*?-->", re.S)
 _LOCAL_IMAGE = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_./-]*\.(?:png|jpe?g|gif|webp|svg)", re.I)
 _PLAIN = re.compile(r"[A-Za-z0-9À-ſ ,.;:()?'%+/–-]*")
+_BLOCK_TAG = re.compile(r"</?(?:p|li|h[1-6]|td|th|tr|pre|div|br|hr|blockquote|section|ul|ol|table)\b[^>]*>")
 _TAG = re.compile(r"<[^>]*>")
 _ALIASES = {"py": "python", "python3": "python", "sh": "bash", "shell": "bash", "c++": "cpp", "yml": "yaml"}
 
@@ -86,7 +87,7 @@ def render_code(code: str, language: str = "python") -> str:
 
 def plain_text(rendered_html: str) -> str:
     """The words of a rendered text, for search."""
-    return " ".join(html.unescape(_TAG.sub(" ", rendered_html)).split())
+    return " ".join(html.unescape(_TAG.sub("", _BLOCK_TAG.sub(" ", rendered_html))).split())
 
 
 def _rendered(text: str, place: Place, *, is_inline: bool) -> Rendered:

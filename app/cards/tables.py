@@ -63,7 +63,7 @@ class NoteVersion(Base):
     created_at: Mapped[datetime] = mapped_column(Moment)
 
 
-class CardRow(Base):
+class Card(Base):
     """``key`` is ``slug``, ``slug/predict``, ``slug/predict-2``…; ``kind`` recall, predict or verdict.
 
     ``position`` counts the siblings of one note from 0, the recall card first.
