@@ -1,0 +1,204 @@
+"""What the templates print: controls, the result with its drawings, the comparison with a prediction (pure)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from app.demos import predicting
+from app.demos.drawing import draw
+from app.demos.drawing.comparison import comparison
+from app.demos.drawing.scene import Scene, number
+from app.demos.queries import Described
+from app.demos.result import Claim, CodeLine, Drawn, Result, SmallMultiples, TableFigure
+from app.demos.tables import Prediction as StoredPrediction
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One knob as a form field. ``slider`` holds the range's ends, as powers of ten when ``log``."""
+
+    name: str
+    label: str
+    kind: str
+    value: Any
+    help: str
+    more: bool
+    unit: str = ""
+    low: float = 0
+    high: float = 0
+    step: float | str = "any"
+    log: bool = False
+    options: tuple[str, ...] = ()
+    columns: int = 1
+    labels: tuple[str, ...] = ()
+
+
+def controls(demo: Described, knobs: Mapping[str, Any]) -> list[Control]:
+    return [_control(name, prop, knobs[name]) for name, prop in demo.schema["properties"].items()]
+
+
+def _control(name: str, prop: Mapping[str, Any], value: Any) -> Control:
+    spec = prop["control"]
+    return Control(
+        name=name,
+        label=name.replace("_", " "),
+        kind=spec["kind"],
+        value=value,
+        help=prop.get("description", ""),
+        more=bool(spec.get("more")),
+        unit=spec.get("unit", ""),
+        low=spec.get("low", 0),
+        high=spec.get("high", 0),
+        step=spec.get("step") or "any",
+        log=bool(spec.get("log")),
+        options=tuple(prop.get("enum", ())),
+        columns=spec.get("columns", 1),
+        labels=tuple(spec.get("labels", ())),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FigureView:
+    """A figure with its scene (None for tables and multiples) and the panels of small multiples."""
+
+    figure: Drawn
+    scene: Scene | None
+    panels: tuple[FigureView, ...]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def figure_view(figure: Drawn) -> FigureView:
+    panels = tuple(figure_view(panel) for panel in figure.panels) if isinstance(figure, SmallMultiples) else ()
+    scene = None if isinstance(figure, SmallMultiples | TableFigure) else draw(figure)
+    columns, rows = table_of(figure)
+    return FigureView(figure, scene, panels, columns, rows)
+
+
+def table_of(figure: Any) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """The numbers behind a picture, as text that can be copied."""
+    match figure.__class__.__name__:
+        case "TableFigure":
+            return figure.columns, tuple(tuple(number(cell) for cell in row) for row in figure.rows)
+        case "Lines" | "Field2d":
+            rows = [
+                (one.name, number(x), number(y)) for one in figure.series for x, y in zip(one.x, one.y, strict=True)
+            ]
+            rows += [(a.label, number(a.dx), number(a.dy)) for a in getattr(figure, "arrows", ())]
+            return ("", figure.x.name, figure.y.name), tuple(rows)
+        case "Bars":
+            names = ("", *(group.name for group in figure.groups))
+            cells = [(name, *(number(g.values[i]) for g in figure.groups)) for i, name in enumerate(figure.categories)]
+            return names, tuple(cells)
+        case "Heatmap":
+            grid = [(name, *map(number, row)) for name, row in zip(figure.rows, figure.values, strict=True)]
+            return (figure.row_name, *figure.columns), tuple(grid)
+        case "Graph":
+            return ("node", "value"), tuple((node.label, node.value) for node in figure.nodes)
+    return (), ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResultView:
+    """A result ready to print. ``stored`` says that it was computed earlier."""
+
+    summary: str
+    figures: tuple[FigureView, ...]
+    claims: tuple[Claim, ...]
+    code: tuple[CodeLine, ...]
+    versions: Mapping[str, str]
+    stored: bool
+
+
+def result_view(result: Result, *, stored: bool = False, hides: Sequence[str] = ()) -> ResultView:
+    """``hides`` names figures to leave out; with any, the sentences and numbers are left out as well."""
+    figures = tuple(figure_view(figure) for figure in result.figures if figure.id not in hides)
+    if hides:
+        return ResultView("", figures, (), (), result.versions, stored)
+    return ResultView(result.summary, figures, result.claims, result.code, result.versions, stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A prediction beside what ran. ``scene`` is None for what is no number."""
+
+    prompt: str
+    you: str
+    measured: str
+    unit: str
+    skipped: bool
+    correct: bool
+    gap: str
+    misconception: str
+    restate: str
+    scene: Scene | None
+    link: str
+
+
+def settled(demo: Described, stored: StoredPrediction) -> Settled:
+    """Works only on a prediction whose run is done."""
+    asked = demo.preset(stored.preset).prediction
+    assert asked is not None
+    truth: Any = stored.measured
+    value = stored.value
+    numeric = isinstance(truth, int | float) and not isinstance(truth, bool)
+    finite = numeric and math.isfinite(truth)
+    guess = float(value) if numeric and isinstance(value, int | float) else None
+    return Settled(
+        prompt=predicting.prompt(asked, stored.knobs),
+        you=words(value),
+        measured=words(truth),
+        unit=asked.unit,
+        skipped=stored.skipped,
+        correct=bool(stored.correct),
+        gap=number(stored.error) if stored.error is not None else "",
+        misconception=stored.misconception or "",
+        restate=asked.restate.format(**stored.knobs) if asked.restate else "",
+        scene=comparison(guess, float(truth), asked.unit, predicting.band(asked, truth)) if finite else None,
+        link=demo_link(demo.slug, stored.preset, stored.knobs, demo),
+    )
+
+
+def words(value: Any) -> str:
+    """A prediction or an answer as a person reads it."""
+    if isinstance(value, list | tuple):
+        return " → ".join(map(words, value))
+    return number(value) if value is not None else "no prediction"
+
+
+def demo_link(slug: str, preset: str, knobs: Mapping[str, Any], demo: Described) -> str:
+    """The address of exactly this picture: only what differs from the preset travels."""
+    own = demo.defaults() | demo.preset(preset).knobs
+    changed = [(name, _text(value)) for name, value in knobs.items() if _text(value) != _text(own.get(name))]
+    return f"/demos/{slug}?{urlencode([('preset', preset), *changed, ('play', '1')])}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return (
+        " ".join(map(_text, value))
+        if isinstance(value, list | tuple)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
+
+
+def knobs_from(items: Sequence[tuple[str, str]], demo: Described) -> dict[str, Any]:
+    """Knobs out of a query or a form: lists as repeated names or one text with spaces; unknown names are left."""
+    given: dict[str, list[str]] = {}
+    for name, text in items:
+        given.setdefault(name, []).append(text)
+    known = demo.schema["properties"]
+    return {name: _read(known[name]["control"]["kind"], texts) for name, texts in given.items() if name in known}
+
+
+def _read(kind: str, texts: list[str]) -> Any:
+    if kind in ("numbers", "several"):
+        return [part for text in texts for part in text.replace(",", " ").split()]
+    return texts[-1]
