@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 from app.demos import predicting
 from app.demos.drawing import draw
 from app.demos.drawing.comparison import comparison
-from app.demos.drawing.scene import Scene, number
+from app.demos.drawing.scene import Scene
 from app.demos.queries import Described
 from app.demos.result import Claim, CodeLine, Drawn, Result, SmallMultiples, TableFigure
 from app.demos.tables import Prediction as StoredPrediction
+from app.web.numbers import number
 
 
 @dataclass(frozen=True, slots=True)

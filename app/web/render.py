@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from app.settings import ROOT
+from app.web.numbers import number
 
 STATIC = ROOT / "static"
 
@@ -29,6 +30,7 @@ def environment() -> Environment:
     made.globals["static"] = static_url
     made.filters["safe_html"] = Markup
     made.filters["plural"] = plural
+    made.filters["number"] = number
     return made
 
 

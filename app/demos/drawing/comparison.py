@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from app.demos.drawing.scene import WIDTH, Canvas, Ruler, Scene, number, ticks
+from app.demos.drawing.scene import WIDTH, Canvas, Ruler, Scene, ticks
+from app.web.numbers import number
 
 HEIGHT = 74.0
 LEFT, RIGHT, LINE = 22.0, WIDTH - 22.0, 46.0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 
-from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Scene, number
+from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Scene
 from app.demos.result import Edge, Graph, Heatmap, ImageGrid, Node, Picture
+from app.web.numbers import number
 
 STEPS = 10
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Key, Ruler, Scene, number, ruler
+from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Key, Ruler, Scene, ruler
 from app.demos.result import BarGroup, Bars, Field2d, Lines, Mark, Series
+from app.web.numbers import number
 
 HEIGHT = 232.0
 DIRECT_LABELS = 5

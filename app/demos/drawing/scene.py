@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.demos.result import Axis
+from app.web.numbers import number
 
 WIDTH = 360.0
 TEXT = 6.4  # width of one character at 11 px, in units
@@ -106,27 +107,6 @@ def ticks(scale: Ruler, most: int = 5) -> list[float]:
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first = math.ceil(scale.low / step - 1e-9)
     return [round(index * step, 12) for index in range(first, math.floor(scale.high / step + 1e-9) + 1)]
-
-
-def number(value: float | int | bool | str | None, digits: int = 4) -> str:
-    """The digits that are meant: 4 significant ones, a true minus sign, words for what is not a number."""
-    if value is None:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int):
-        return str(value).replace("-", "−")
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
-        mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")
-    text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"
-    return text.replace("-", "−")
 
 
 def label(axis: Axis) -> str:
