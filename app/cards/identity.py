@@ -131,9 +131,10 @@ def _settle_group(ladder: _Ladder, incoming: list[str], known: list[str], how: L
         by_heading[normal(ladder.incoming[key].heading)][0].append(key)
     for key in known:
         by_heading[normal(ladder.known[key].heading)][1].append(key)
-    pairs = [(new, old) for new, old in by_heading.values() if len(new) == len(old) == 1]
-    for new, old in pairs:
-        ladder.same(new[0], old[0], how)
+    for new, old in by_heading.values():
+        if len(new) == len(old):  # wholly equal texts cannot be told apart: any pairing is right
+            for one, other in zip(new, old, strict=True):
+                ladder.same(one, other, how)
     left_known = [key for key in known if key in ladder.known]
     left_incoming = [key for key in incoming if key in ladder.incoming]
     if left_known and left_incoming:
