@@ -23,7 +23,7 @@ from app.study import grading, queries, schedule, study_day, terms, tokens
 from app.study.grading import Grade
 from app.study.memory import Rating
 from app.study.schedule import SchedulerParameters
-from app.study.tables import CardMark, Parameters, Prediction, Review, StudySetting
+from app.study.tables import CardMark, Erasure, Parameters, Prediction, Review, StudySetting
 from app.study.tokens import Shown
 from app.viewer import Viewer
 
@@ -70,12 +70,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the run of a prediction showed. ``correct`` and ``error`` are None for one that was skipped."""
+    """What the run of a prediction showed. ``correct``, ``error`` and ``band`` are None when it was skipped."""
 
     result: dict[str, Any]
     measured: Any
     correct: bool | None = None
     error: float | None = None
+    band: float | None = None
     misconception: str | None = None
     suggested_rating: Rating | None = None
 
@@ -199,6 +200,7 @@ def parameters_id(session: Session, parameters: SchedulerParameters) -> int:
 def store_prediction(session: Session, viewer: Viewer, shown: Shown, draft: Draft, at: datetime) -> Prediction:
     """Once for a token: the same prediction again is the stored one, another one a Conflict."""
     stored = queries.prediction_for(session, viewer, shown)
+    value = json.loads(json.dumps(draft.value))  # as it will be read back: tuples become lists
     if stored is None:
         stored = Prediction(
             token=shown.signature,
@@ -208,13 +210,13 @@ def store_prediction(session: Session, viewer: Viewer, shown: Shown, draft: Draf
             preset=draft.preset,
             knobs=draft.knobs,
             answer=draft.answer,
-            value=draft.value,
-            skipped=draft.value is None,
+            value=value,
+            skipped=value is None,
             created_at=at,
         )
         session.add(stored)
         session.flush()
-    if stored.value != draft.value:
+    if stored.value != value:
         raise Conflict("A prediction was stored for this showing of the card already. Grade it, or undo to try again.")
     return stored
 
@@ -230,11 +232,29 @@ def store_result(session: Session, viewer: Viewer, prediction_id: int, outcome: 
             measured=outcome.measured,
             correct=outcome.correct,
             error=outcome.error,
+            band=outcome.band,
             misconception=outcome.misconception,
             suggested_rating=None if rating is None else int(rating),
         )
     )
     return queries.prediction(session, viewer, prediction_id)
+
+
+def erase(session: Session, viewer: Viewer, at: datetime) -> int:
+    """Removes all that is kept of the viewer's studying but the record that it was; how many reviews went."""
+    record = Erasure(user_id=viewer.id, at=at, reviews=0, open=1)
+    session.add(record)
+    session.flush()
+    cursor = db.cursor(session)
+    cursor.execute("DELETE FROM review WHERE user_id = ? AND undoes IS NOT NULL", (viewer.id,))
+    undos = cursor.rowcount
+    cursor.execute("DELETE FROM review WHERE user_id = ?", (viewer.id,))
+    record.reviews = undos + cursor.rowcount
+    for table in ("memory", "daily", "card_mark", "prediction", "study_setting"):
+        cursor.execute(f"DELETE FROM {table} WHERE user_id = ?", (viewer.id,))
+    record.open = None
+    session.flush()
+    return record.reviews
 
 
 def _undone(session: Session, viewer: Viewer, event_id: int) -> Undone | None:

@@ -320,6 +320,33 @@ def measured_pace(cursor: Any, user_id: int) -> pace.Pace:
     return pace.measured([duration for (duration,) in rows])
 
 
+def studied_states(cursor: Any, viewer: Viewer) -> list[tuple[MemoryState, int]]:
+    """Each memory with the number of study days on which its card was answered, counted up to two."""
+    columns = ", ".join(f"memory.{column}" for column in grading.STATE_COLUMNS)
+    rows = cursor.execute(
+        f"""SELECT {columns}, 1 + EXISTS (SELECT 1 FROM review AS r WHERE r.user_id = memory.user_id
+            AND r.card_id = memory.card_id AND r.kind = 'grade' AND r.study_day < memory.last_day)
+        FROM memory JOIN card ON card.id = memory.card_id AND card.archived_at IS NULL
+        LEFT JOIN card_mark AS mark ON mark.user_id = memory.user_id AND mark.card_id = memory.card_id
+        WHERE memory.user_id = ? AND memory.phase <> 'new' AND NOT coalesce(mark.suspended, FALSE)""",
+        (viewer.id,),
+    ).fetchall()
+    return [(MemoryState(*row[:-1]), row[-1]) for row in rows]
+
+
+def cards_never_seen(cursor: Any, viewer: Viewer) -> int:
+    """Cards of the deck that the viewer has not met and did not suspend."""
+    found: int = cursor.execute(
+        """SELECT count(*) FROM card JOIN note ON note.id = card.note_id AND note.archived_at IS NULL
+        LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id
+        LEFT JOIN card_mark AS mark ON mark.user_id = :user AND mark.card_id = card.id
+        WHERE card.archived_at IS NULL AND coalesce(memory.phase, 'new') = 'new' AND NOT coalesce(mark.suspended, FALSE)
+        """,
+        {"user": viewer.id},
+    ).fetchone()[0]
+    return found
+
+
 def _spent(cursor: Any, viewer: Viewer, day: int) -> Spent:
     row = cursor.execute(
         "SELECT new_cards, duration_ms / 1000.0 FROM daily WHERE user_id = ? AND study_day = ?", (viewer.id, day)

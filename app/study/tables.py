@@ -156,7 +156,8 @@ class StudySetting(Base):
 class Prediction(Base):
     """What a learner predicted, stored once for a study token before any result may be shown.
 
-    ``value`` is None when it was skipped. ``result`` arrives once, after the run; ``measured`` is its answer.
+    ``value`` is None when it was skipped. ``result`` arrives once, after the run; ``measured`` is its answer,
+    ``error`` the distance from it and ``band`` how far off still counts as right.
     """
 
     __tablename__ = "prediction"
@@ -175,6 +176,7 @@ class Prediction(Base):
     measured: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     correct: Mapped[bool | None]
     error: Mapped[float | None]
+    band: Mapped[float | None]
     misconception: Mapped[str | None]
     suggested_rating: Mapped[int | None]
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
