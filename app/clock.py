@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
+from zoneinfo import available_timezones
 
 
 class Clock(Protocol):
@@ -43,3 +45,10 @@ def from_milliseconds(value: int) -> datetime:
 def monotonic() -> float:
     """Seconds on a clock that never goes back; only differences mean anything."""
     return time.monotonic()
+
+
+def local_zone_name(localtime: Path = Path("/etc/localtime")) -> str:
+    """The machine's IANA time zone, or UTC when it does not say."""
+    _, found, name = str(localtime.resolve()).partition("zoneinfo/")
+    name = name.removeprefix("posix/")
+    return name if found and name in available_timezones() else "UTC"

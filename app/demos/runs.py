@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -38,6 +38,7 @@ class Run:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     watchers: int = 0
+    judge: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     def take(self, event: Event) -> None:
         self.latest = event
@@ -107,6 +108,11 @@ class Runs:
             run.watchers -= 1
             if run.watchers == 0 and not run.finished.is_set():
                 run.job.cancel()
+
+    async def wait(self, run: Run, limit_seconds: float) -> None:
+        """Until the run ends or the time is over, whichever is first."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run.finished.wait(), limit_seconds)
 
     async def finish(self, run: Run, limit_seconds: float) -> Mapping[str, Any]:
         """The result; cancels the run when the caller is cancelled. Raises the failure as an error."""
