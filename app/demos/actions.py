@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
-from sqlalchemy import delete, update
+from sqlalchemy import case, delete, update
 from sqlalchemy.orm import Session
 
 from app.demos import predicting, queries, tables
@@ -159,7 +159,8 @@ def store_result(
     graded: predicting.Graded,
     suggested_rating: int | None = None,
 ) -> tables.Prediction:
-    """Once: a run that was repeated changes nothing. Raises NotFound for somebody else's prediction."""
+    """Once: a run that was repeated changes nothing; one that was skipped is not judged. Raises NotFound."""
+    judgement = graded.judgement
     session.execute(
         update(tables.Prediction)
         .where(
@@ -170,9 +171,10 @@ def store_result(
         .values(
             result=dict(result),
             measured=graded.measured,
-            correct=graded.correct,
-            error=graded.error,
-            misconception=graded.misconception,
+            correct=case((tables.Prediction.skipped, None), else_=judgement.is_right),
+            error=case((tables.Prediction.skipped, None), else_=judgement.error),
+            band=judgement.band,
+            misconception=case((tables.Prediction.skipped, None), else_=judgement.misconception),
             suggested_rating=suggested_rating,
         )
     )
@@ -207,9 +209,8 @@ class Lab:
             return stored
         result = await self.measure(question.demo, question.knobs, owner_of(viewer))
         graded = predicting.grade(question.asked, numbers(result["answers"]), value)
-        judged = graded if value is not None else predicting.Graded(graded.measured, False, None, None)
         rating = suggest(graded) if value is not None else None
-        return await self.writes.run(lambda session: store_result(session, viewer, stored.id, result, judged, rating))
+        return await self.writes.run(lambda session: store_result(session, viewer, stored.id, result, graded, rating))
 
 
 def numbers(answers: Mapping[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,8 @@ def _value(prediction: Any, given: str | float | list[str] | None) -> Any:
 
 
 def _judged(prediction: Any, value: Any, result: Any) -> dict[str, Any]:
-    return {"value": value, **asdict(predicting.grade(prediction, actions.numbers(result["answers"]), value))}
+    graded = predicting.grade(prediction, actions.numbers(result["answers"]), value)
+    return {"value": value, "measured": graded.measured, **asdict(graded.judgement)}
 
 
 def _state(run: Run) -> RunState:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.demos import judging
+from app.demos.judging import Judgement, WrongAnswer
 from app.demos.teaching import Prediction, Preset, Wrong
 from app.errors import BadInput
 
@@ -16,31 +17,26 @@ Answers = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """``error`` is the distance to the true number, None for what has no distance."""
+    """What ran beside what was said. The judgement's error and band are distances in the answer's own unit."""
 
     measured: Any
-    correct: bool
-    error: float | None
-    misconception: str | None
+    judgement: Judgement
 
 
-def draw_knobs(preset: Preset, defaults: Mapping[str, Any], seed: int) -> dict[str, Any]:
-    """The preset's knobs with the prediction's own drawn anew; a drawn knob never has the preset's value.
-
-    The same seed draws the same numbers. ``defaults`` are the demo's.
-    """
+def draw_knobs(
+    preset: Preset, defaults: Mapping[str, Any], seed: int, previous: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The preset's knobs with the prediction's own drawn anew: never the preset's value, not twice the same."""
     own = {**defaults, **preset.knobs}
     if preset.prediction is None:
         return own
-    generator = random.Random(seed)
-    drawn = {
-        knob: generator.choice([value for value in preset.prediction.choices(knob) if value != own[knob]])
-        for knob in sorted(preset.prediction.draw)
-    }
-    return own | {
-        knob: int(value) if isinstance(own[knob], int) and isinstance(value, float) else value
-        for knob, value in drawn.items()
-    }
+    choices = {knob: preset.prediction.choices(knob) for knob in preset.prediction.draw}
+    drawn = judging.draw_knobs(own, choices, seed, previous)
+    return {knob: int(value) if _is_whole(own[knob], value) else value for knob, value in drawn.items()}
+
+
+def _is_whole(own: Any, value: Any) -> bool:
+    return isinstance(own, int) and isinstance(value, float)
 
 
 def prompt(prediction: Prediction, knobs: Mapping[str, Any]) -> str:
@@ -80,22 +76,13 @@ def _read_number(text: str) -> float:
 def grade(prediction: Prediction, answers: Answers, value: Any) -> Graded:
     """Judges by the prediction's rule and, when wrong, names the misconception whose answer was given."""
     measured = answers[prediction.answer]
-    correct = matches(prediction, measured, value)
-    error = abs(float(value) - float(measured)) if _is_number(value) and _is_number(measured) else None
-    wrong = (
-        None if correct else next((one for one in prediction.wrong if _reveals(prediction, one, answers, value)), None)
-    )
-    return Graded(
-        measured, correct, error if error is None or math.isfinite(error) else None, wrong.says if wrong else None
-    )
+    wrong = [WrongAnswer(_plain(_candidate(one, answers)), one.says) for one in prediction.wrong]
+    width = band(prediction, measured) if _is_number(measured) else 0.0
+    return Graded(measured, judging.judge(_plain(value), _plain(measured), "absolute", width, wrong))
 
 
-def matches(prediction: Prediction, truth: Any, value: Any) -> bool:
-    if not (_is_number(truth) and _is_number(value)):
-        return bool(_plain(truth) == _plain(value))
-    if math.isnan(truth) or math.isinf(truth):
-        return str(float(value)) == str(float(truth))
-    return abs(float(value) - float(truth)) <= band(prediction, truth)
+def _candidate(wrong: Wrong, answers: Answers) -> Any:
+    return wrong.value if wrong.answer is None else answers[wrong.answer]
 
 
 def band(prediction: Prediction, truth: float) -> float:
@@ -104,13 +91,8 @@ def band(prediction: Prediction, truth: float) -> float:
         case "absolute":
             return prediction.grade.band
         case "relative":
-            return prediction.grade.band * abs(truth)
-    return 1e-9 if float(truth).is_integer() else 5e-3 * abs(truth)
-
-
-def _reveals(prediction: Prediction, wrong: Wrong, answers: Answers, value: Any) -> bool:
-    candidate = wrong.value if wrong.answer is None else answers[wrong.answer]
-    return matches(prediction, candidate, value)
+            return prediction.grade.band * abs(truth) if math.isfinite(truth) else 0.0
+    return 0.0 if not math.isfinite(truth) or float(truth).is_integer() else 5e-3 * abs(truth)
 
 
 def _is_number(value: Any) -> bool:

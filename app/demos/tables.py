@@ -44,7 +44,8 @@ class Prediction(Base):
     """What somebody said before they saw, stored once for a token before any result may be shown.
 
     ``token`` is sixteen bytes minted with the question. ``value`` is None when it was skipped ("show me").
-    ``result`` arrives once, after the run; ``measured`` is its answer. ``card_id`` is None on a demo's own page.
+    ``result`` arrives once, after the run; ``measured`` is its answer, ``error`` the distance from it, ``band``
+    half the width of what counts as right. ``card_id`` is None on a demo's own page.
     """
 
     __tablename__ = "prediction"
@@ -63,6 +64,7 @@ class Prediction(Base):
     measured: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
     correct: Mapped[bool | None]
     error: Mapped[float | None]
+    band: Mapped[float | None]
     misconception: Mapped[str | None]
     suggested_rating: Mapped[int | None]
     result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))

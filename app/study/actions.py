@@ -13,7 +13,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from app.study import grading, queries, schedule, study_day, terms, tokens
 from app.study.grading import Grade
 from app.study.memory import Rating
 from app.study.schedule import SchedulerParameters
-from app.study.tables import CardMark, Erasure, Parameters, Prediction, Review, StudySetting
+from app.study.tables import CardMark, Parameters, Review, StudySetting
 from app.study.tokens import Shown
 from app.viewer import Viewer
 
@@ -55,30 +55,6 @@ class Undone:
     event_id: int
     undid: int
     card_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A prediction as it was made; ``value`` is None when it was skipped."""
-
-    demo: str
-    preset: str
-    knobs: dict[str, Any]
-    answer: str
-    value: Any | None
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What the run of a prediction showed. ``correct``, ``error`` and ``band`` are None when it was skipped."""
-
-    result: dict[str, Any]
-    measured: Any
-    correct: bool | None = None
-    error: float | None = None
-    band: float | None = None
-    misconception: str | None = None
-    suggested_rating: Rating | None = None
 
 
 def read_grade(
@@ -195,66 +171,6 @@ def parameters_id(session: Session, parameters: SchedulerParameters) -> int:
     session.add(row)
     session.flush()
     return row.id
-
-
-def store_prediction(session: Session, viewer: Viewer, shown: Shown, draft: Draft, at: datetime) -> Prediction:
-    """Once for a token: the same prediction again is the stored one, another one a Conflict."""
-    stored = queries.prediction_for(session, viewer, shown)
-    value = json.loads(json.dumps(draft.value))  # as it will be read back: tuples become lists
-    if stored is None:
-        stored = Prediction(
-            token=shown.signature,
-            user_id=viewer.id,
-            card_id=shown.card_id,
-            demo=draft.demo,
-            preset=draft.preset,
-            knobs=draft.knobs,
-            answer=draft.answer,
-            value=value,
-            skipped=value is None,
-            created_at=at,
-        )
-        session.add(stored)
-        session.flush()
-    if stored.value != value:
-        raise Conflict("A prediction was stored for this showing of the card already. Grade it, or undo to try again.")
-    return stored
-
-
-def store_result(session: Session, viewer: Viewer, prediction_id: int, outcome: Measured) -> Prediction:
-    """Once: a run that was repeated changes nothing. Raises NotFound for somebody else's prediction."""
-    rating = outcome.suggested_rating
-    session.execute(
-        update(Prediction)
-        .where(Prediction.id == prediction_id, Prediction.user_id == viewer.id, Prediction.result.is_(None))
-        .values(
-            result=outcome.result,
-            measured=outcome.measured,
-            correct=outcome.correct,
-            error=outcome.error,
-            band=outcome.band,
-            misconception=outcome.misconception,
-            suggested_rating=None if rating is None else int(rating),
-        )
-    )
-    return queries.prediction(session, viewer, prediction_id)
-
-
-def erase(session: Session, viewer: Viewer, at: datetime) -> int:
-    """Removes all that is kept of the viewer's studying but the record that it was; how many reviews went."""
-    record = Erasure(user_id=viewer.id, at=at, reviews=0, open=1)
-    session.add(record)
-    session.flush()
-    cursor = db.cursor(session)
-    cursor.execute("DELETE FROM review WHERE user_id = ? AND undoes IS NOT NULL", (viewer.id,))
-    undos = cursor.rowcount
-    cursor.execute("DELETE FROM review WHERE user_id = ?", (viewer.id,))
-    record.reviews = undos + cursor.rowcount
-    for table in ("memory", "daily", "card_mark", "prediction", "study_setting"):
-        cursor.execute(f"DELETE FROM {table} WHERE user_id = ?", (viewer.id,))
-    record.open = None
-    session.flush()
-    return record.reviews
 
 
 def _undone(session: Session, viewer: Viewer, event_id: int) -> Undone | None:

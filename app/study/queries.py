@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session, aliased
 
 from app import db
 from app.cards.tables import Card
+from app.demos.tables import Prediction
 from app.errors import NotFound
 from app.study import grading, schedule, terms
 from app.study.schedule import LogEvent, MemoryState
-from app.study.tables import Memory, Prediction, Review
-from app.study.tokens import Shown
+from app.study.tables import Memory, Review
 from app.viewer import Viewer
 
 _TODAY = """
@@ -125,24 +125,6 @@ def card_history(session: Session, viewer: Viewer, card_id: int) -> list[History
     events = schedule.kept(card_events(session, viewer, card_id))
     states = [schedule.fold(events[: count + 1]) for count in range(len(events))]
     return [HistoryEntry(event, state) for event, state in zip(events, states, strict=True)]
-
-
-def prediction_for(session: Session, viewer: Viewer, shown: Shown) -> Prediction | None:
-    return session.scalar(
-        select(Prediction).where(Prediction.token == shown.signature, Prediction.user_id == viewer.id)
-    )
-
-
-def prediction(session: Session, viewer: Viewer, prediction_id: int) -> Prediction:
-    """Raises NotFound for somebody else's."""
-    found = session.scalar(
-        select(Prediction)
-        .where(Prediction.id == prediction_id, Prediction.user_id == viewer.id)
-        .execution_options(populate_existing=True)
-    )
-    if found is None:
-        raise NotFound("There is no such prediction of yours.")
-    return found
 
 
 def basis_event_id(session: Session, viewer: Viewer, card_id: int) -> int:

@@ -11,10 +11,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import db
+from app.demos.tables import Prediction
 from app.study import memory, pace, schedule, showing, terms
 from app.study.pace import Pace, Simulation
 from app.study.schedule import Phase
-from app.study.tables import REVIEWS, STEPS, Daily, Prediction
+from app.study.tables import REVIEWS, STEPS, Daily
 from app.viewer import Viewer
 
 FORECAST_DAYS = 30
@@ -74,7 +75,7 @@ class CardState:
 class Surprise:
     """A prediction that the run contradicted: "you predicted 39, it was 0"."""
 
-    card_id: int
+    card_id: int | None
     demo: str
     preset: str
     answer: str

@@ -3,7 +3,7 @@
     scheduler_parameters ◄── review ──► user, card, note_version, prediction
                                │ fold
                                ▼
-                     memory · daily          card_mark · study_setting · prediction
+                     memory · daily          card_mark · study_setting
 
 No foreign key that cascades reaches a review. The triggers in `TRIGGERS` refuse to change one, and to delete one
 unless an erasure of its learner is open; an erasure that is still open cannot be committed.
@@ -13,12 +13,12 @@ Days are whole study days counted from 1970-01-01; moments are milliseconds sinc
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.db import Base, Moment
+from app.demos.tables import Prediction
 
 STEPS = "phase IN ('learning', 'relearning')"
 REVIEWS = "phase = 'review'"
@@ -78,7 +78,7 @@ class Review(Base):
     not_after_day: Mapped[int | None]
     note_version_id: Mapped[int | None] = mapped_column(ForeignKey("note_version.id"))
     suggested_rating: Mapped[int | None]
-    prediction_id: Mapped[int | None] = mapped_column(ForeignKey("prediction.id"))
+    prediction_id: Mapped[int | None] = mapped_column(ForeignKey(Prediction.id))
     ticks: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
     undoes: Mapped[int | None] = mapped_column(ForeignKey("review.id"))
 
@@ -151,45 +151,6 @@ class StudySetting(Base):
     interview_day: Mapped[int | None]
     minutes_a_day: Mapped[int | None]
     keys_on: Mapped[bool] = mapped_column(default=True)
-
-
-class Prediction(Base):
-    """What a learner predicted, stored once for a study token before any result may be shown.
-
-    ``value`` is None when it was skipped. ``result`` arrives once, after the run; ``measured`` is its answer,
-    ``error`` the distance from it and ``band`` how far off still counts as right.
-    """
-
-    __tablename__ = "prediction"
-    __table_args__ = (Index("ix_prediction_user_id", "user_id"),)
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    token: Mapped[bytes] = mapped_column(LargeBinary, unique=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    card_id: Mapped[int] = mapped_column(ForeignKey("card.id"))
-    demo: Mapped[str]
-    preset: Mapped[str]
-    knobs: Mapped[dict[str, Any]] = mapped_column(JSON)
-    answer: Mapped[str]
-    value: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
-    skipped: Mapped[bool]
-    measured: Mapped[Any | None] = mapped_column(JSON(none_as_null=True))
-    correct: Mapped[bool | None]
-    error: Mapped[float | None]
-    band: Mapped[float | None]
-    misconception: Mapped[str | None]
-    suggested_rating: Mapped[int | None]
-    result: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    created_at: Mapped[datetime] = mapped_column(Moment)
-
-
-class DeckStamp(Base):
-    """One row, whose ``version`` a trigger raises when cards come, go or change places: what a frontier holds for."""
-
-    __tablename__ = "deck_stamp"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    version: Mapped[int]
 
 
 class ErasureSeal(Base):

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from app.study.writer import Writer
 from tests.study import deck
+from tests.study.desk import Desk
 
 
 @pytest.fixture
@@ -23,3 +24,8 @@ async def writer(engine: Engine) -> AsyncIterator[Writer]:
     writer.start()
     yield writer
     await writer.stop()
+
+
+@pytest.fixture
+async def desk(engine: Engine, writer: Writer) -> Desk:
+    return Desk(engine, writer)
