@@ -111,8 +111,18 @@ def writing(engine: Engine) -> Iterator[Session]:
     """
     with Session(engine, expire_on_commit=False) as session:
         session.execute(text("BEGIN IMMEDIATE"))
-        yield session
-        session.commit()
+        driver = session.connection().connection.driver_connection
+        try:
+            yield session
+            session.commit()
+        finally:
+            _end(driver)
+
+
+def _end(driver: Any) -> None:
+    """A commit that SQLite refuses leaves the transaction open, which the pool would hand on with its lock."""
+    if driver.in_transaction:
+        driver.rollback()
 
 
 def cursor(session: Session) -> Any:
