@@ -1,4 +1,4 @@
-"""The engine inside the web process: queue, fairness, deadlines and kills in its event loop, work in other processes."""
+"""The engine inside the web process: queue, fairness, deadlines and kills in its event loop, work elsewhere."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class EmbeddedEngine:
         now = self._now()
         deadline = asyncio.get_running_loop().call_at(now + ticket.spec.limits.seconds, self._deadline, worker)
         self._running[worker] = Running(ticket, lane, slot, worker, now, deadline)
-        slot.busy_with = ticket
+        slot.busy_with, slot.working = ticket, worker
         worker.runs += 1
         slot.runs += 1
         ticket.begin_again()
@@ -262,7 +262,8 @@ class EmbeddedEngine:
     def _requeue(self, running: Running, *, says_so: bool = False) -> None:
         """Puts the job back to the front: its worker died before it read it, or a retry is left."""
         ticket = running.ticket
-        ticket.false_starts += not says_so
+        if not says_so:
+            ticket.false_starts += 1
         if ticket.false_starts > FALSE_STARTS_LIMIT:
             self._finish(running, Failed("lost", outcomes.LOST), keep_worker=False)
             return
@@ -289,7 +290,7 @@ class EmbeddedEngine:
         if running.grace is not None:
             running.grace.cancel()
         slot = running.slot
-        slot.busy_with = None
+        slot.busy_with = slot.working = None
         if keep_worker:
             return
         if slot.resident is running.worker:

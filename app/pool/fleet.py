@@ -162,7 +162,7 @@ class Fleet(ABC):
 
     def _before_ready(self, worker: Worker, message: frames.Message) -> None:
         """A message of a worker that is still starting."""
-        return None
+        return
 
     def _became_ready(self, worker: Worker) -> None:
         if not self.is_current(worker):

@@ -1,4 +1,4 @@
-"""Workers forked from a zygote: a warm process that is replaced when it dies, and by a warmer one when that is ready."""
+"""Workers forked from a zygote: a warm process, replaced when it dies and by a warmer one when that is ready."""
 
 from __future__ import annotations
 

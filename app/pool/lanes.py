@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from app.pool.engine import SlotStatus
-from app.pool.fleet import Fleet, Worker
+from app.pool.fleet import Fleet, FleetState, Worker
 from app.pool.job import Isolation
 from app.pool.scheduling import FairQueue
 from app.pool.tickets import Ticket
+
+IDLE_STATES: dict[FleetState, Literal["starting", "idle", "dead"]] = {
+    "warming": "starting",
+    "ready": "idle",
+    "failed": "dead",
+}
 
 
 @dataclass(eq=False, slots=True)
@@ -20,6 +27,7 @@ class Slot:
     fleet: Fleet
     resident: Worker | None = None
     busy_with: Ticket | None = None
+    working: Worker | None = None
     runs: int = 0
 
 
@@ -75,17 +83,11 @@ class Lane:
 
 
 def slot_status(slot: Slot) -> SlotStatus:
-    ticket, resident = slot.busy_with, slot.resident
-    if ticket is not None:
-        state = "busy"
-    elif slot.fleet.state == "failed":
-        state = "dead"
-    else:
-        state = "idle" if slot.fleet.state == "ready" else "starting"
+    ticket, worker = slot.busy_with, slot.working or slot.resident
     return SlotStatus(
         worker=slot.number,
-        pid=resident.pid if resident is not None else None,
-        state=state,  # type: ignore[arg-type]
+        pid=worker.pid if worker is not None else None,
+        state="busy" if ticket is not None else IDLE_STATES[slot.fleet.state],
         demo=ticket.spec.demo if ticket is not None else None,
         runs=slot.runs,
     )

@@ -32,6 +32,7 @@ class Link:
         self._loop = asyncio.get_running_loop()
         self._unsent = bytearray()
         self._open = True
+        self._paused = False
         self._loop.add_reader(connection.fileno(), self._read)
 
     def send(self, data: bytes) -> None:
@@ -47,7 +48,8 @@ class Link:
 
     def pause(self, seconds: float) -> None:
         """Stops reading for a while: a peer that floods waits in its own send."""
-        if self._open:
+        if self._open and not self._paused:
+            self._paused = True
             self._loop.remove_reader(self._socket.fileno())
             self._loop.call_later(seconds, self._resume)
 
@@ -60,6 +62,7 @@ class Link:
             self._socket.close()
 
     def _resume(self) -> None:
+        self._paused = False
         if self._open:
             self._loop.add_reader(self._socket.fileno(), self._read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import select
@@ -120,8 +121,6 @@ class Worker:
         """The frames that end the job: done or failed."""
         try:
             return self._attempt(message)
-        except MemoryError:
-            reason, says = "memory", ""
         except BaseException as error:  # noqa: BLE001 - the border of a job: whatever it raises is its answer
             reason, says = describe(error)
         if self.memory is not None:
@@ -151,10 +150,18 @@ class Worker:
         return answer
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """An allocation failed: in Python, in a system call, or in torch."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    words = str(error) if isinstance(error, RuntimeError) else ""
+    return isinstance(error, MemoryError) or any(phrase in words for phrase in ALLOCATION_FAILED)
+
+
 def describe(error: BaseException) -> tuple[str, str]:
     """The reason and the sentence for the reader."""
     message = str(error)
-    if isinstance(error, RuntimeError) and any(words in message for words in ALLOCATION_FAILED):
+    if is_out_of_memory(error):
         return "memory", ""
     says = getattr(error, "says", None)
     if not isinstance(says, str):
@@ -185,7 +192,7 @@ def silence_output(sink: int) -> None:
 
 
 def _close_all_but(kept: set[int]) -> None:
-    for name in os.listdir("/proc/self/fd"):
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - only names are needed
         if int(name) not in kept:
             try:
                 os.close(int(name))

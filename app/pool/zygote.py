@@ -4,7 +4,8 @@ Started as ``python -m app.pool.zygote CONFIG`` with one end of a SEQPACKET sock
 run needs, once; each fork then shares those pages and is ready in milliseconds.
 
 To the zygote:   {"kind": "fork", "worker": n} with the worker's end of a socket pair as a descriptor.
-From the zygote: ready(confinement, versions) · broken(says) · forked(worker, pid) with a pidfd · exited(worker, status).
+From the zygote: ready(confinement, versions) · broken(says) · forked(worker, pid) with a pidfd ·
+                 exited(worker, status).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def send(control: socket.socket, message: Mapping[str, Any], *descriptors: int) 
 
 
 def thread_count() -> int:
-    return len(os.listdir("/proc/self/task"))
+    return len(os.listdir("/proc/self/task"))  # noqa: PTH208 - before every fork, four times faster than Path
 
 
 def assert_single_threaded() -> None:
