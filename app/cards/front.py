@@ -91,7 +91,7 @@ def _scalar(node: yaml.Node) -> Any:
         return value.lower() in {"true", "yes", "on"}
     if kind == "null":
         return None
-    is_quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
+    is_quoted = isinstance(node, yaml.ScalarNode) and bool(node.style)
     return float(value) if not is_quoted and _EXPONENT.fullmatch(value) else value
 
 
@@ -243,14 +243,22 @@ def _draw_value(draw: Draw) -> list[KnobValue] | dict[str, int | float]:
     return {"from": draw.start, "to": draw.stop, "step": draw.step}
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that look like ``1e-3``: this reader takes those for numbers, PyYAML's resolver does not."""
+
+
+def _text_node(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style='"' if _EXPONENT.fullmatch(value) else None)
+
+
+_Dumper.add_representer(str, _text_node)
+
+
 def _yaml(value: object) -> str:
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=1_000_000, sort_keys=False)
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=1_000_000, sort_keys=False
+    )
     return text.removesuffix("\n").removesuffix("\n...")
-
-
-def draw_json(draw: Draw) -> list[KnobValue] | dict[str, int | float]:
-    """The same shape as in the file, for storage."""
-    return _draw_value(draw)
 
 
 def front_json(front: Front) -> dict[str, Any]:

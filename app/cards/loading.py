@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections import ChainMap
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -171,11 +172,9 @@ class _Planner:
         found = self._without_duplicates([parsed for name, raw in pending if (parsed := self._parsed(name, raw))])
         for decision, incoming in zip(self._decisions(found), found, strict=True):
             self._decide(decision, incoming)
-        gone = [
-            note
-            for note in self._by_slug.values()
-            if note.is_content and not note.is_archived and note.slug not in self._taken.keys() | self._protected
-        ]
+        kept = self._taken.keys() | self._protected
+        active = [note for note in self._by_slug.values() if note.is_content and not note.is_archived]
+        gone = [note for note in active if note.slug not in kept]
         self._plan.archive = [note.id for note in gone]
         self._plan.report = LoadReport(
             added=tuple(sorted(self._added)),
@@ -296,7 +295,7 @@ class _Planner:
 
     def _free_slug(self, path: str) -> str:
         stem = path.rpartition("/")[2].removesuffix(".md")
-        return free_slug(stem, self._by_slug.keys() | self._taken.keys())
+        return free_slug(stem, ChainMap[str, object](self._by_slug, self._taken))  # type: ignore[arg-type]
 
 
 def identity_text(key: str, file: CardFile, stamp: str | None = None) -> identity.Text:
@@ -304,7 +303,7 @@ def identity_text(key: str, file: CardFile, stamp: str | None = None) -> identit
     return identity.Text(key, file.question, body, stamp)
 
 
-def free_slug(wish: str, taken: Collection[str] | Mapping[str, object]) -> str:
+def free_slug(wish: str, taken: Container[str]) -> str:
     """The wish as a slug of at most 60 characters, numbered when it is taken."""
     base = _NOT_SLUG.sub("-", wish.lower()).strip("-")[:60].strip("-") or "card"
     number = 1

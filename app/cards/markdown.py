@@ -85,7 +85,7 @@ class _Parser:
         self._lines = Lines()
 
     def _report(self, line: int, says: str, remedy: str, severity: Severity = Severity.PROBLEM) -> None:
-        self._problems.append(Problem(self._name, line, says, remedy, severity))
+        self._problems.append(Problem(self._name, min(line, len(self._all)), says, remedy, severity))
 
     def parse(self) -> Parsed:
         front, body_starts = self._front()
@@ -122,12 +122,13 @@ class _Parser:
         title = next((heading for heading in found if heading.level == 1), None)
         sections = self._sections(found)
         if title is None or not title.text:
-            self._report(starts + 1, "The card has no question.", "Write it as a heading: `# Why …?`")
+            self._report(
+                title.line if title else starts + 1, "The card has no question.", "Write it as a heading: `# Why …?`"
+            )
         answer = sections.get("answer")
         if answer is None or not answer.text.strip():
-            self._report(
-                answer.line if answer else starts + 1, "The card has no answer.", "Write it under `## Answer`."
-            )
+            line = answer.line if answer else title.line if title else starts + 1
+            self._report(line, "The card has no answer.", "Write it under `## Answer`.")
         if title is None or not title.text or answer is None or not answer.text.strip():
             return None
         self._lines.of["question"] = title.line
@@ -143,7 +144,7 @@ class _Parser:
         """Level-2 sections by lower-case name; unknown, repeated and misplaced headings are reported."""
         sections: dict[str, _Section] = {}
         tops = [heading for heading in found if heading.level <= 2]
-        ends = [heading.line for heading in tops[1:]] + [len(self._all) + 1]
+        ends = [heading.line for heading in tops[1:]] + [len(self._all) + 1] * bool(tops)
         titles = [heading.line for heading in tops if heading.level == 1]
         for heading, end in zip(tops, ends, strict=True):
             name = heading.text.lower().rstrip(":")
