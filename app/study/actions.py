@@ -23,7 +23,7 @@ from app.study import grading, queries, schedule, study_day, terms, tokens
 from app.study.grading import Grade
 from app.study.memory import Rating
 from app.study.schedule import SchedulerParameters
-from app.study.tables import CardMark, Parameters, Review, StudySetting
+from app.study.tables import CardMark, Erasure, Parameters, Review, StudySetting
 from app.study.tokens import Shown
 from app.viewer import Viewer
 
@@ -171,6 +171,23 @@ def parameters_id(session: Session, parameters: SchedulerParameters) -> int:
     session.add(row)
     session.flush()
     return row.id
+
+
+def erase(session: Session, viewer: Viewer, at: datetime) -> int:
+    """Removes all that is kept of the viewer's studying but the record that it was; how many reviews went."""
+    record = Erasure(user_id=viewer.id, at=at, reviews=0, open=1)
+    session.add(record)
+    session.flush()
+    cursor = db.cursor(session)
+    cursor.execute("DELETE FROM review WHERE user_id = ? AND undoes IS NOT NULL", (viewer.id,))
+    undos = cursor.rowcount
+    cursor.execute("DELETE FROM review WHERE user_id = ?", (viewer.id,))
+    record.reviews = undos + cursor.rowcount
+    for table in ("memory", "daily", "card_mark", "prediction", "study_setting"):
+        cursor.execute(f"DELETE FROM {table} WHERE user_id = ?", (viewer.id,))
+    record.open = None
+    session.flush()
+    return record.reviews
 
 
 def _undone(session: Session, viewer: Viewer, event_id: int) -> Undone | None:

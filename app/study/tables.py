@@ -153,6 +153,15 @@ class StudySetting(Base):
     keys_on: Mapped[bool] = mapped_column(default=True)
 
 
+class DeckStamp(Base):
+    """One row, whose ``version`` a trigger raises when cards come, go or change places: what a frontier holds for."""
+
+    __tablename__ = "deck_stamp"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    version: Mapped[int]
+
+
 class ErasureSeal(Base):
     """Always empty: what an open erasure points to, so that it cannot be committed."""
 
