@@ -31,7 +31,8 @@ from app.pool import choosing
 from app.pool.engine import Engine
 from app.settings import ROOT, Settings
 from app.study import pages as study_pages
-from app.study import tokens
+from app.study import today, tokens
+from app.study.showing import Frontiers
 from app.study.writer import Writer
 from app.web import problems
 from app.web.security import Guard
@@ -64,7 +65,14 @@ def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock
     app.state.clock = clock or SystemClock()
     app.state.engine = engine or choosing.engine(settings)
     app.state.time_zone = settings.time_zone or local_zone_name()
-    for router in (study_pages.router, card_pages.router, demo_pages.router, demo_api.router, operator.router):
+    for router in (
+        today.router,
+        study_pages.router,
+        card_pages.router,
+        demo_pages.router,
+        demo_api.router,
+        operator.router,
+    ):
         app.include_router(router)
     app.mount("/static", KeptFiles(directory=ROOT / "static"), name="static")
     problems.install(app)
@@ -87,6 +95,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state.secret = tokens.load_secret(path.parent)
     state.writer = Writer(state.database, lock=lock)
     state.writer.start()
+    state.frontiers = Frontiers()
     state.runs = Runs(state.engine)
     state.lab = demo_actions.Lab(state.runs, state.writer, settings.run_limit_seconds, settings.worker_memory_mb)
     await state.engine.start()

@@ -266,3 +266,9 @@ def notes_with_claims(session: Session) -> list[ClaimNote]:
     )
     found = ((row, markdown.parse(row.slug, row.source).file) for row in rows)
     return [ClaimNote(row.id, row.slug, row.content_hash, file) for row, file in found if file and file.claims]
+
+
+def note_of_card(session: Session, card_id: int) -> WholeNote:
+    """The note behind a card, archived or not. Raises NotFound."""
+    slug = session.scalar(select(Note.slug).join(Card, Card.note_id == Note.id).where(Card.id == card_id))
+    return note(session, slug or str(card_id))

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from app.demos import predicting, queries, tables
 from app.demos.queries import Described
 from app.demos.runs import Runs
+from app.demos.teaching import Prediction
 from app.errors import BadInput, Conflict
 from app.pool.job import JobSpec, Limits
 from app.viewer import Viewer
@@ -112,7 +113,8 @@ class Question:
     knobs: Mapping[str, Any]
 
     @property
-    def asked(self) -> Any:
+    def asked(self) -> Prediction:
+        """Raises BadInput when the preset asks for none."""
         prediction = self.demo.preset(self.preset_slug).prediction
         if prediction is None:
             raise BadInput(f"“{self.preset_slug}” asks for no prediction.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.demos import judging
 from app.demos.judging import Judgement, WrongAnswer
-from app.demos.teaching import Prediction, Preset, Wrong
+from app.demos.teaching import Prediction, Preset, Span, Wrong
 from app.errors import BadInput
 
 Answers = Mapping[str, Any]
@@ -33,6 +33,18 @@ def draw_knobs(
     choices = {knob: preset.prediction.choices(knob) for knob in preset.prediction.draw}
     drawn = judging.draw_knobs(own, choices, seed, previous)
     return {knob: int(value) if _is_whole(own[knob], value) else value for knob, value in drawn.items()}
+
+
+def with_draw(preset: Preset, draw: Mapping[str, Any]) -> Preset:
+    """The preset with a card's own way of drawing: lists of values, or {"from", "to", "step"}."""
+    if not draw or preset.prediction is None:
+        return preset
+    spans = {knob: _span(listed) if isinstance(listed, Mapping) else tuple(listed) for knob, listed in draw.items()}
+    return preset.model_copy(update={"prediction": preset.prediction.model_copy(update={"draw": spans})})
+
+
+def _span(listed: Mapping[str, Any]) -> Span:
+    return Span(start=listed["from"], to=listed["to"], step=listed["step"])
 
 
 def _is_whole(own: Any, value: Any) -> bool:
