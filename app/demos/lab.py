@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from app.demos.result import Drawn
+from app.demos.result import Drawn, dump
 
 
 class Cancelled(Exception):
@@ -44,7 +44,7 @@ class Lab:
 
     def frame(self, figures: Sequence[Drawn], done: int = 0, total: int = 0) -> None:
         self._stop_if_cancelled()
-        self._emit({"done": done, "total": total, "figures": [figure.model_dump(mode="json") for figure in figures]})
+        self._emit({"done": done, "total": total, "figures": [dump(figure) for figure in figures]})
 
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():

@@ -6,13 +6,19 @@ A `Result` crosses the border between worker and web as JSON. Non-finite numbers
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Meaning = Literal["train", "eval", "you", "measured", "refuted", "waiting", "neutral", "second", "third", "fourth"]
 Scale = Literal["linear", "log"]
-Scalar = bool | int | float | str
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+Scalar = Annotated[
+    bool | int | float | str,
+    BeforeValidator(lambda given: NON_FINITE.get(given, given) if isinstance(given, str) else given),
+]
 
 
 class Value(BaseModel):
@@ -276,9 +282,10 @@ def outcome(
     )
 
 
-def dump(result: Result) -> dict[str, Any]:
-    """JSON-ready: plain dicts and lists, non-finite numbers as strings."""
-    return result.model_dump(mode="json")
+def dump(value: Value) -> dict[str, Any]:
+    """JSON-ready: plain dicts and lists, non-finite numbers as strings (only pydantic's JSON text writes them so)."""
+    plain: dict[str, Any] = json.loads(value.model_dump_json())
+    return plain
 
 
 def parse(data: dict[str, Any]) -> Result:
