@@ -206,3 +206,8 @@ def test_a_step_that_is_far_away_is_left_over() -> None:
     far = SchedulerParameters(learning_steps_seconds=(60, 7200))
     simulation = pace.simulate(learner(new_cards=3, parameters=far), 1)
     assert simulation.days[0].left_over == 3
+
+
+def test_a_card_whose_only_answer_was_undone_is_not_simulated_as_begun() -> None:
+    simulation = pace.simulate(learner(cards=((schedule.NEW, 0),), new_cards=0), DAYS)
+    assert sum(day.answers for day in simulation.days) == simulation.seen_twice == 0

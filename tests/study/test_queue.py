@@ -183,6 +183,16 @@ def test_nothing_is_picked_from_nothing() -> None:
     assert queue.pick(None, None, None, TODAY, review(1, 0.9)) is None
 
 
+def test_a_step_that_comes_due_soon_is_picked_when_nothing_else_is_there() -> None:
+    picked = queue.pick(step(1, 5), None, new(2), replace(TODAY, new_left=0))
+    assert picked is not None and (picked.card.card_id, picked.is_early) == (1, True)
+
+
+def test_a_new_card_is_no_step_and_no_review() -> None:
+    assert not queue.is_step_due(new(1), TODAY)
+    assert not queue.is_review_due(new(1), TODAY)
+
+
 def order(*notes: tuple[str, tuple[int, ...], tuple[str, ...]]) -> list[object]:
     return list(queue.new_order(NewNote(*note) for note in notes))
 
