@@ -209,7 +209,7 @@ class EmbeddedEngine:
 
     def _answered(self, running: Running, message: frames.Message) -> None:
         spec = running.ticket.spec
-        outcome = outcomes.from_answer(message, spec)
+        outcome = outcomes.from_answer(message, outcomes.allowed_memory_mb(spec, self._memory_mb))
         is_healthy = not isinstance(outcome, Failed) or outcome.reason == "error"
         if running.grace is not None:
             outcome = Failed("cancelled", outcomes.CANCELLED)

@@ -23,21 +23,25 @@ def run_frame(job: str, spec: JobSpec, memory_mb: int) -> bytes:
             "name": spec.demo,
             "params": dict(spec.params),
             "seed": spec.seed,
-            "memory_mb": min(spec.limits.memory_mb, memory_mb),
+            "memory_mb": allowed_memory_mb(spec, memory_mb),
             "result_bytes": spec.limits.result_bytes,
             "fresh": spec.isolation is Isolation.FRESH,
         }
     )
 
 
-def from_answer(message: frames.Message, spec: JobSpec) -> Done | Failed:
-    """Reads an answer without trusting its shape."""
+def allowed_memory_mb(spec: JobSpec, most_mb: int) -> int:
+    return min(spec.limits.memory_mb, most_mb)
+
+
+def from_answer(message: frames.Message, memory_mb: int) -> Done | Failed:
+    """Reads an answer without trusting its shape; ``memory_mb`` is what the run was allowed."""
     result: Any = message.get("result")
     seconds: Any = message.get("seconds")
     if message["kind"] == "done" and isinstance(result, dict) and isinstance(seconds, int | float):
         return Done(result, float(seconds))
     if message.get("reason") == "memory":
-        return Failed("memory", f"The run needed more than the {spec.limits.memory_mb} MiB that it may use.")
+        return Failed("memory", f"The run needed more than the {memory_mb} MiB that it may use.")
     return Failed("error", str(message.get("says") or "The worker gave an answer that cannot be read."))
 
 

@@ -171,6 +171,10 @@ class TestConfinement:
         assert (target.read_text(), target.stat().st_mode & 0o777) == ("kept", 0o600)
         assert len(zygote_pids(engine)) == 1
 
+    async def test_the_sentence_about_memory_names_the_limit_that_was_in_force(self, build: Build) -> None:
+        engine = await build(memory_mb=80)
+        assert "80 MiB" in (await failure(engine, job("eat memory"))).says
+
     @pytest.mark.parametrize(
         "path", ["/etc/passwd", "/proc/self/environ", "/proc/1/cmdline", str(ROOT / "pyproject.toml")]
     )
