@@ -272,3 +272,9 @@ def note_of_card(session: Session, card_id: int) -> WholeNote:
     """The note behind a card, archived or not. Raises NotFound."""
     slug = session.scalar(select(Note.slug).join(Card, Card.note_id == Note.id).where(Card.id == card_id))
     return note(session, slug or str(card_id))
+
+
+def planned(session: Session, ids: Sequence[str]) -> list[str]:
+    """Those ids that no card has yet."""
+    known = set(session.scalars(select(Note.slug).where(Note.slug.in_(ids), Note.archived_at.is_(None))))
+    return [one for one in ids if one not in known]

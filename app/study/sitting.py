@@ -40,6 +40,7 @@ class CardView:
     """``stage`` is question or answer. ``asked`` None: nothing to predict, or it was predicted already."""
 
     token: str
+    card_id: int
     stage: str
     kind: str
     note: WholeNote
@@ -109,6 +110,7 @@ def card_view(
     done = stored if stored is not None and stored.result is not None else None
     return CardView(
         token=token,
+        card_id=shown.card_id,
         stage=stage,
         kind=one.card_kind,
         note=note,

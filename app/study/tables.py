@@ -17,6 +17,8 @@ from datetime import datetime
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from app.accounts.tables import User
+from app.cards.tables import Card, NoteVersion
 from app.db import Base, Moment
 from app.demos.tables import Prediction
 
@@ -65,8 +67,8 @@ class Review(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     kind: Mapped[str]
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"))
-    card_id: Mapped[int] = mapped_column(ForeignKey("card.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id))
+    card_id: Mapped[int] = mapped_column(ForeignKey(Card.id))
     token: Mapped[bytes | None] = mapped_column(LargeBinary)
     rating: Mapped[int | None]
     at_ms: Mapped[int]
@@ -76,7 +78,7 @@ class Review(Base):
     parameters_id: Mapped[int] = mapped_column(ForeignKey("scheduler_parameters.id"))
     fuzz_seed: Mapped[int]
     not_after_day: Mapped[int | None]
-    note_version_id: Mapped[int | None] = mapped_column(ForeignKey("note_version.id"))
+    note_version_id: Mapped[int | None] = mapped_column(ForeignKey(NoteVersion.id))
     suggested_rating: Mapped[int | None]
     prediction_id: Mapped[int | None] = mapped_column(ForeignKey(Prediction.id))
     ticks: Mapped[list[int] | None] = mapped_column(JSON(none_as_null=True))
@@ -97,8 +99,8 @@ class Memory(Base):
         {"sqlite_with_rowid": False},
     )
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
-    card_id: Mapped[int] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), primary_key=True)
+    card_id: Mapped[int] = mapped_column(ForeignKey(Card.id), primary_key=True)
     phase: Mapped[str]
     step: Mapped[int]
     stability: Mapped[float | None]
@@ -118,8 +120,8 @@ class CardMark(Base):
     __tablename__ = "card_mark"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
-    card_id: Mapped[int] = mapped_column(ForeignKey("card.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), primary_key=True)
+    card_id: Mapped[int] = mapped_column(ForeignKey(Card.id), primary_key=True)
     suspended: Mapped[bool] = mapped_column(default=False)
     buried_day: Mapped[int | None]
 
@@ -130,7 +132,7 @@ class Daily(Base):
     __tablename__ = "daily"
     __table_args__ = ({"sqlite_with_rowid": False},)
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), primary_key=True)
     study_day: Mapped[int] = mapped_column(primary_key=True)
     reviews: Mapped[int]
     again: Mapped[int]
@@ -143,7 +145,7 @@ class StudySetting(Base):
 
     __tablename__ = "study_setting"
 
-    user_id: Mapped[int] = mapped_column(ForeignKey("user.id"), primary_key=True, autoincrement=False)
+    user_id: Mapped[int] = mapped_column(ForeignKey(User.id), primary_key=True, autoincrement=False)
     parameters_id: Mapped[int] = mapped_column(ForeignKey("scheduler_parameters.id"))
     time_zone: Mapped[str | None]
     rollover_hour: Mapped[int] = mapped_column(default=4)

@@ -102,7 +102,11 @@ def sentence(left: Left, pace: Pace) -> str:
         return "Nothing is due. Memory works while you rest."
     parts = [f"{left.review + left.learning} to review"] if left.review + left.learning else []
     parts += [f"{left.new} new"] if left.new else []
-    time = f", about {render.plural(max(1, round(left.total * pace.seconds_per_answer / 60)), 'minute')}" if pace.is_shown else ""
+    time = (
+        f", about {render.plural(max(1, round(left.total * pace.seconds_per_answer / 60)), 'minute')}"
+        if pace.is_shown
+        else ""
+    )
     return f"{render.plural(left.total, 'card')}{time}: {' and '.join(parts)}."
 
 

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -69,3 +70,9 @@ fragment = page
 def fields_of(context: Any) -> dict[str, Any]:
     """Shallow: nested values stay what they are."""
     return {field.name: getattr(context, field.name) for field in dataclasses.fields(context)}
+
+
+def address(path: str, **query: str | int | None) -> str:
+    """``path`` with the values that are not None or empty."""
+    given = {name: value for name, value in query.items() if value not in (None, "")}
+    return f"{path}?{urlencode(given)}" if given else path

@@ -18,7 +18,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const open = document.querySelector("dialog[open]");
-    if (open || typing(event.target) || document.body.dataset.keys === "off") return;
+    if (open || typing(event.target) || document.querySelector('[data-keys="off"]')) return;
     const name = event.key === " " ? "Space" : event.key;
     if (name === "Space" && event.target.closest("summary, button, a, input, .picture")) return;
     if (name === "Enter" && event.target.closest("summary, button, a")) return;
