@@ -20,9 +20,6 @@ CEM = Viewer(3, Role.LEARNER, "Asia/Tokyo")
 SECRET = b"a secret that only tests know!!!"
 
 
-CAST = {ADA: "Ada", BEN: "Ben", CEM: "Cem"}
-
-
 def note(number: int) -> Note:
     return Note(
         id=number,
@@ -45,14 +42,16 @@ def cards(number: int) -> list[Card]:
     ]
 
 
-def make(path: Path, *, notes: int = 4) -> Engine:
-    """Learners 1 to 3 and ``notes`` notes; note n has the recall card 2n-1 and the predict card 2n."""
+def make(path: Path, *, notes: int = 4, learners: int = 3) -> Engine:
+    """Ada, Ben, Cem and more learners as asked; note n has the recall card 2n-1 and the predict card 2n."""
     engine = db.open_engine(path)
     db.Base.metadata.create_all(engine)
     with db.writing(engine) as session:
         for trigger in tables.TRIGGERS:
             session.execute(text(trigger))
-        session.add_all(User(id=viewer.id, name=name, role="learner", created_at=NOON) for viewer, name in CAST.items())
+        for number in range(1, learners + 1):
+            name = ("Ada", "Ben", "Cem")[number - 1] if number <= 3 else f"Learner {number}"
+            session.add(User(id=number, name=name, role="learner", created_at=NOON))
         session.add_all(note(number) for number in range(1, notes + 1))
         session.flush()
         for number in range(1, notes + 1):
