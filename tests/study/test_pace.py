@@ -211,3 +211,11 @@ def test_a_step_that_is_far_away_is_left_over() -> None:
 def test_a_card_whose_only_answer_was_undone_is_not_simulated_as_begun() -> None:
     simulation = pace.simulate(learner(cards=((schedule.NEW, 0),), new_cards=0), DAYS)
     assert sum(day.answers for day in simulation.days) == simulation.seen_twice == 0
+
+
+def test_no_new_card_slips_in_before_a_longer_review_that_does_not_fit() -> None:
+    forgetful = SchedulerParameters(
+        desired_retention=0.7, learning_steps_seconds=(60,), relearning_steps_seconds=(60,) * 5
+    )
+    planned = pace.plan(Pace(10.0, 50), forgetful, 40 / 60, seconds_spent=0, steps=0, reviews=2, new_cards=5)
+    assert (planned.reviews, planned.reviews_left_over, planned.new_cards) == (1, 1, 0)
