@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 from app.pool.job import Done, Event, Failed, JobSpec, Progress
@@ -34,7 +34,7 @@ class Ticket:
     def is_finished(self) -> bool:
         return self._outcome.done()
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Leaving the iterator before its end cancels the job. Raises RuntimeError when read a second time."""
         if self._is_read:
             raise RuntimeError("The events of a job can be read once.")
