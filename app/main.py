@@ -31,7 +31,7 @@ from app.pool import choosing
 from app.pool.engine import Engine
 from app.settings import ROOT, Settings
 from app.study import pages as study_pages
-from app.study import today, tokens
+from app.study import deck, today, tokens
 from app.study.showing import Frontiers
 from app.study.writer import Writer
 from app.web import problems
@@ -67,6 +67,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock
     app.state.time_zone = settings.time_zone or local_zone_name()
     for router in (
         today.router,
+        deck.router,
         study_pages.router,
         card_pages.router,
         demo_pages.router,

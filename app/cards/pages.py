@@ -92,7 +92,8 @@ async def decide_all(
             more = f" {len(refused)} could not be accepted: {refused[0].says}" if refused else ""
             return f"{render.plural(len(accepted), 'card')} accepted.{more}"
         if change == "undo":
-            return f"The import is undone: {render.plural(actions.undo_import(session, batch_id, now), 'draft')} withdrawn."
+            withdrawn = render.plural(actions.undo_import(session, batch_id, now), "draft")
+            return f"The import is undone: {withdrawn} withdrawn."
         raise BadInput("An import can be accepted whole or undone.", where="change")
 
     return _back(await request.app.state.writer.run(work), batch_id)

@@ -71,7 +71,7 @@ def version_of(path: Path) -> str:
 
 
 def _files() -> list[Path]:
-    return [path for path in LIBRARY.glob("*/*.py") if path.stem != "__init__" and not path.stem.startswith("_")]
+    return [path for path in LIBRARY.glob("*/*.py") if path.with_suffix(".yaml").exists()]
 
 
 def _read_docstring(text: str) -> tuple[str, str, str]:

@@ -75,7 +75,7 @@ async def deck(
     with db.reading(request.app.state.database) as session:
         strengths = stats.topics(session, viewer, desk.at)
         page = card_queries.deck(session, topic=topic or None, after=after)
-        lines = [] if q.strip() else _lines(session, viewer, desk.at, [line for line in page.lines])
+        lines = [] if q.strip() else _lines(session, viewer, desk.at, list(page.lines))
         found = card_queries.search(session, q[:200]) if q.strip() else ()
     context = DeckPage(strengths, topic, q, found, lines, page.next_after, sum(one.cards for one in strengths))
     return render.page("cards/_found.html" if fragment else "cards/deck.html", context)
