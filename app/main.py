@@ -30,8 +30,8 @@ from app.errors import SetupError
 from app.pool import choosing
 from app.pool.engine import Engine
 from app.settings import ROOT, Settings
-from app.study import pages as study_pages
 from app.study import deck, today, tokens
+from app.study import pages as study_pages
 from app.study.showing import Frontiers
 from app.study.writer import Writer
 from app.web import problems
