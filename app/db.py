@@ -100,7 +100,7 @@ def reading(engine: Engine) -> Iterator[Session]:
     """A session for queries; nothing it changes is kept."""
     with Session(engine, expire_on_commit=False, autoflush=False) as session:
         yield session
-        session.rollback()
+        session.expunge_all()
 
 
 @contextmanager

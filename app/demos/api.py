@@ -15,6 +15,7 @@ from app import db
 from app.demos import actions, predicting, queries
 from app.demos.actions import Lab
 from app.demos.queries import Described
+from app.demos.result import finite
 from app.demos.runs import Run
 from app.errors import BadInput
 from app.web.deps import CurrentViewer
@@ -165,19 +166,6 @@ def _state(run: Run) -> RunState:
         failure=failure,
         prediction=finite(judged),
     )
-
-
-def finite(value: Any) -> Any:
-    """The same value with what is not finite as JSON's strings."""
-    if isinstance(value, dict):
-        return {name: finite(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
-    if isinstance(value, float) and value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
 
 
 @router.get("/runs/{run_id}", responses=ERRORS)

@@ -14,7 +14,7 @@ from typing import Any
 
 from app.demos import registry, run
 from app.demos.parameters import schema_of
-from app.demos.result import dump
+from app.demos.result import dump, finite
 
 STORED = Path(__file__).parent / "stored"
 
@@ -31,7 +31,7 @@ def describe(slug: str) -> dict[str, Any]:
         "source_note": demo.source_note,
         "source": demo.source,
         "schema": schema_of(demo.knobs),
-        "teaching": demo.teaching.model_dump(mode="json"),
+        "teaching": finite(demo.teaching.model_dump(mode="json")),
         "version": demo.version,
         "results": results,
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from app.demos.result import Drawn, dump
+from app.demos.result import Drawn, finite, dump
 
 
 class Cancelled(Exception):
@@ -40,7 +40,7 @@ class Lab:
 
     def progress(self, done: int, total: int, **values: float) -> None:
         self._stop_if_cancelled()
-        self._emit({"done": done, "total": total, "values": values})
+        self._emit({"done": done, "total": total, "values": finite(values)})
 
     def frame(self, figures: Sequence[Drawn], done: int = 0, total: int = 0) -> None:
         self._stop_if_cancelled()
