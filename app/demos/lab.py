@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from app.demos.result import Drawn, finite, dump
+from app.demos.result import Drawn, dump, finite
 
 
 class Cancelled(Exception):

@@ -288,5 +288,16 @@ def dump(value: Value) -> dict[str, Any]:
     return plain
 
 
+def finite(value: Any) -> Any:
+    """The same plain value with numbers that are not finite as the strings NaN, Infinity and -Infinity."""
+    if isinstance(value, dict):
+        return {name: finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
+
+
 def parse(data: dict[str, Any]) -> Result:
     return Result.model_validate(data)
