@@ -109,7 +109,7 @@ def run(knobs: Knobs, lab: Lab) -> result.Result:
     numbers |= {"entries": m.picks.numel(), "named_axis": size, "zeros": (m.soft32 == 0).sum()}
     answers: dict[str, Any] = {name: float(value) for name, value in numbers.items()}
     nan, winner = bool(m.literal.isnan().any()), NAMES[int(m.scores.argmax())]
-    answers |= {"literal": "NaN" if nan else "a number", "winner": winner}
+    answers |= {"literal": "not a number" if nan else "a number", "winner": winner}
     code = {"exponentials = (scores - scores.max()).exp()": m.exponentials, "exponentials / exponentials.sum()": m.soft}
     code |= {f"table.argmax(dim={m.dim})": m.picks, "grad(cross_entropy(scores, A), scores)": m.pull}
     lines = [CodeLine(code=line, value=str(value.tolist())) for line, value in code.items()]
