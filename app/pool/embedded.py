@@ -19,6 +19,8 @@ from app.pool.tickets import Ticket
 
 CANCEL_GRACE_SECONDS = 0.1
 FALSE_STARTS_LIMIT = 10
+# What a frame may carry around a result of the largest size.
+ENVELOPE_BYTES = 64 * 1024
 # Before anything was measured: how long the first warm-up takes, in seconds.
 WARM_UP_GUESS_SECONDS = 3.0
 LATENCIES_KEPT = 1000
@@ -198,6 +200,8 @@ class EmbeddedEngine:
         worker.runs += 1
         slot.runs += 1
         ticket.begin_again()
+        if worker.link is not None:
+            worker.link.accept(ticket.spec.limits.result_bytes + ENVELOPE_BYTES)
         worker.send(outcomes.run_frame(ticket.id, ticket.spec, self._memory_mb))
 
     def _progress(self, running: Running, message: frames.Message) -> None:

@@ -16,7 +16,8 @@ from typing import Literal, Protocol
 from app.pool import frames
 from app.pool.links import Link
 
-FRAME_BYTES_LIMIT = 64 * 1024 * 1024
+# Before its first job a worker has little to say.
+FRAME_BYTES_LIMIT = 64 * 1024
 START_LIMIT_SECONDS = 20.0
 WARM_LIMIT_SECONDS = 300.0
 # After the stream of a worker has ended, how long its exit status may take to arrive.

@@ -44,7 +44,7 @@ class Decoder:
     """Turns chunks into messages, whatever the cuts. ``limit`` is the largest frame that is accepted, in bytes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._buffer = bytearray()
         self._attachments: list[bytes] = []
 
@@ -64,7 +64,7 @@ class Decoder:
         if len(self._buffer) < HEADER.size:
             return None
         length, kind = HEADER.unpack_from(self._buffer)
-        if kind not in (JSON, BYTES) or length > self._limit:
+        if kind not in (JSON, BYTES) or length > self.limit:
             raise BadFrame(f"a frame of type {kind} with {length} bytes")
         end = HEADER.size + length
         if len(self._buffer) < end:
@@ -75,7 +75,7 @@ class Decoder:
 
     def _attach(self, body: bytes) -> None:
         self._attachments.append(body)
-        if sum(map(len, self._attachments)) > self._limit:
+        if sum(map(len, self._attachments)) > self.limit:
             raise BadFrame("attachments above the limit")
 
     def _message(self, body: bytes) -> Message:

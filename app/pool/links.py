@@ -35,6 +35,10 @@ class Link:
         self._paused = False
         self._loop.add_reader(connection.fileno(), self._read)
 
+    def accept(self, limit: int) -> None:
+        """Sets the largest frame that the peer may send from now on, in bytes."""
+        self._decoder.limit = limit
+
     def send(self, data: bytes) -> None:
         if not self._open:
             return

@@ -79,6 +79,7 @@ class Reporter:
 
     channel: Channel
     job: str
+    limit: int
     sequence: int = 0
     credit: float = PROGRESS_BURST
     last: float = field(default_factory=time.monotonic)
@@ -87,6 +88,7 @@ class Reporter:
     def emit(self, data: dict[str, Any]) -> None:
         self.sequence += 1
         frame = frames.encode({"kind": "progress", "job": self.job, "seq": self.sequence, "data": data})
+        check_size("progress", frame, self.limit)
         now = time.monotonic()
         self.credit = min(PROGRESS_BURST, self.credit + (now - self.last) * PROGRESS_PER_SECOND)
         self.last = now
@@ -131,7 +133,7 @@ class Worker:
         job = message["job"]
         if self.memory is not None:
             self.memory.begin(message["memory_mb"], for_ever=message["fresh"])
-        reporter = Reporter(self.channel, job)
+        reporter = Reporter(self.channel, job, message["result_bytes"])
         began = time.perf_counter()
         result = self.runner(
             message["name"],
@@ -144,10 +146,14 @@ class Worker:
         if not isinstance(result, Mapping):
             raise TypeError(f"The run returned {type(result).__name__}, not a mapping.")
         answer = frames.encode_result({"kind": "done", "job": job, "seconds": seconds}, result)
-        if len(answer) > message["result_bytes"]:
-            raise ValueError(f"The result has {len(answer)} bytes; at most {message['result_bytes']} are accepted.")
+        check_size("result", answer, message["result_bytes"])
         reporter.flush()
         return answer
+
+
+def check_size(what: str, data: bytes, limit: int) -> None:
+    if len(data) > limit:
+        raise ValueError(f"The {what} has {len(data)} bytes; at most {limit} are accepted.")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

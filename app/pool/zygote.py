@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.errors import SetupError
 from app.pool import confine, selftest, worker
 
 MESSAGE_BYTES = 65536
@@ -101,10 +102,19 @@ def thread_count() -> int:
 
 
 def assert_single_threaded() -> None:
-    """A child of a multi-threaded process may inherit a lock that nobody will release. Raises RuntimeError."""
+    """A child of a multi-threaded process may inherit a lock that nobody will release. Raises SetupError."""
     count = thread_count()
     if count != 1:
-        raise RuntimeError(f"The warm process has {count} threads; workers can be forked only from one.")
+        raise SetupError(f"The warm process has {count} threads; workers can be forked only from one.")
+
+
+def assert_confined(holds: Mapping[str, bool]) -> None:
+    """One of the two layers that keep a run from the files and the network must hold. Raises SetupError."""
+    if not (holds["landlock"] or holds["seccomp"]):
+        raise SetupError(
+            "This kernel offers neither Landlock nor seccomp, so a run could not be confined. "
+            "Start with --unconfined to accept that."
+        )
 
 
 def warm(runner: str, warmup: tuple[str, ...]) -> tuple[worker.Runner, dict[str, str]]:
@@ -120,11 +130,8 @@ def warm(runner: str, warmup: tuple[str, ...]) -> tuple[worker.Runner, dict[str,
 
 def run(config: Config, control: socket.socket) -> None:
     holds = selftest.layers_that_hold()
-    if not config.unconfined and not (holds["landlock"] or holds["seccomp"]):
-        raise RuntimeError(
-            "This kernel offers neither Landlock nor seccomp, so a run could not be confined. "
-            "Start with --unconfined to accept that."
-        )
+    if not config.unconfined:
+        assert_confined(holds)
     runner, versions = warm(config.runner, config.warmup)
     assert_single_threaded()
     confinement = confine.Confinement(

@@ -130,9 +130,12 @@ class EngineConformance:
         assert (await failure(engine, job(name))).reason == "error"
         assert (await result(engine, job("echo")))["pid"] == before
 
-    async def test_a_result_above_the_limit_is_refused_with_both_numbers(self, build: Build) -> None:
+    @pytest.mark.parametrize("name", ["large", "large progress"])
+    async def test_a_result_or_progress_above_the_limit_is_refused_with_the_limit(
+        self, build: Build, name: str
+    ) -> None:
         engine = await build()
-        spec = JobSpec("large", {"bytes": 20_000}, limits=Limits(result_bytes=10_000))
+        spec = JobSpec(name, {"bytes": 20_000}, limits=Limits(result_bytes=10_000))
         failed = await failure(engine, spec)
         assert failed.reason == "error"
         assert "10000" in failed.says
@@ -274,6 +277,14 @@ class EngineConformance:
         tasks = [asyncio.create_task(follow(owner)) for owner in ["ada"] * 6 + ["ben"] * 2 + ["cem"]]
         await asyncio.gather(blocker.result(), *tasks)
         assert order == ["ada", "ben", "cem", "ada", "ben", "ada", "ada", "ada", "ada"]
+
+    async def test_a_result_as_large_as_the_limit_allows_arrives(self, build: Build) -> None:
+        engine = await build()
+        assert len((await result(engine, job("large", bytes=7_900_000)))["text"]) == 7_900_000
+
+    async def test_large_parameters_arrive_whole(self, build: Build) -> None:
+        engine = await build()
+        assert (await result(engine, job("echo", text="x" * 3_000_000)))["value"] == {"text": "x" * 3_000_000}
 
     async def test_a_full_queue_refuses_with_a_time_to_come_back(self, build: Build) -> None:
         engine = await build(workers=1, queue_limit=2, owner_limit=99)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.pool import frames
+
 Emit = Callable[[dict[str, Any]], None]
 Cancelled = Callable[[], bool]
 Params = dict[str, Any]
@@ -83,7 +85,7 @@ def count_upwards(params: Params, emit: Emit, cancelled: Cancelled) -> dict[str,
 def crash_once(params: Params, emit: Emit, cancelled: Cancelled) -> dict[str, Any]:
     emit({"pid": os.getpid()})
     time.sleep(params["pause"])
-    return segfault(params)
+    return {"value": segfault(params)}
 
 
 def wait_for_cancel(params: Params, emit: Emit, cancelled: Cancelled) -> dict[str, Any]:
@@ -244,6 +246,24 @@ def raise_own_limit(params: Params) -> Any:
     return "raised"
 
 
+def write_nonsense(params: Params) -> Any:
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b"\xff" * 64)
+        except OSError:
+            continue
+    return "written"
+
+
+def forge_an_answer(params: Params) -> Any:
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, frames.encode({"kind": "done", "job": "another", "result": {}, "seconds": 0.0}))
+        except OSError:
+            continue
+    return "written"
+
+
 def call_system(name: str, *arguments: int) -> int:
     library = ctypes.CDLL(None, use_errno=True)
     found = int(getattr(library, name)(*arguments))
@@ -253,12 +273,18 @@ def call_system(name: str, *arguments: int) -> int:
     return found
 
 
+def large_progress(params: Params, emit: Emit, cancelled: Cancelled) -> dict[str, Any]:
+    emit({"text": "x" * params["bytes"]})
+    return {}
+
+
 WITH_STREAM: dict[str, Callable[[Params, Emit, Cancelled], dict[str, Any]]] = {
     "count": count_upwards,
     "crash once": crash_once,
     "wait for cancel": wait_for_cancel,
     "bytes": lambda params, emit, cancelled: {"picture": bytes(range(256)), "other": b"", "name": "all bytes"},
     "list": lambda params, emit, cancelled: [],  # type: ignore[dict-item, return-value]
+    "large progress": large_progress,
     "large": lambda params, emit, cancelled: {"text": "x" * params["bytes"]},
     "special numbers": lambda params, emit, cancelled: {"values": [math.nan, math.inf, -math.inf]},
 }
@@ -278,6 +304,8 @@ PLAIN: dict[str, Callable[[Params], Any]] = {
     "leave": leave,
     "remember": remember,
     "not json": not_json,
+    "write nonsense": write_nonsense,
+    "forge an answer": forge_an_answer,
     "devices": lambda params: os.environ["CUDA_VISIBLE_DEVICES"],
     "environment": lambda params: [name for name in os.environ if name.startswith("FORWARD_PASS")],
 }

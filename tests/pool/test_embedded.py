@@ -171,6 +171,17 @@ class TestConfinement:
         assert (target.read_text(), target.stat().st_mode & 0o777) == ("kept", 0o600)
         assert len(zygote_pids(engine)) == 1
 
+    @pytest.mark.parametrize("isolation", Isolation)
+    async def test_a_worker_that_writes_nonsense_loses_only_its_own_job(
+        self, build: Build, isolation: Isolation
+    ) -> None:
+        engine = await build(workers=2)
+        neighbour = engine.submit(job("sleep", seconds=0.2))
+        assert (await failure(engine, job("write nonsense", isolation))).reason == "crash"
+        forged = await result(engine, job("forge an answer", isolation))
+        assert forged["value"] == "written"
+        assert isinstance(await neighbour.result(), Done)
+
     async def test_the_sentence_about_memory_names_the_limit_that_was_in_force(self, build: Build) -> None:
         engine = await build(memory_mb=80)
         assert "80 MiB" in (await failure(engine, job("eat memory"))).says
