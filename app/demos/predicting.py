@@ -48,7 +48,7 @@ def _span(listed: Mapping[str, Any]) -> Span:
 
 
 def _is_whole(own: Any, value: Any) -> bool:
-    return isinstance(own, int) and isinstance(value, float)
+    return isinstance(own, int) and isinstance(value, float) and value.is_integer()
 
 
 def prompt(prediction: Prediction, knobs: Mapping[str, Any]) -> str:

@@ -14,13 +14,17 @@
   const typing = (target) =>
     target.closest("input:not([type=radio]):not([type=checkbox]):not([type=range]), textarea, select, [contenteditable]");
 
+  /* A number never holds these: they stay shortcuts while one is typed. */
+  const passes = (event) => event.target.inputMode === "decimal" &&
+    (["u", "p", "?"].includes(event.key) || (event.key === " " && event.target.value === ""));
+
   /* Keys: an element with data-key is clicked (or focused) by that key. */
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     const open = document.querySelector("dialog[open]");
-    if (open || typing(event.target) || document.querySelector('[data-keys="off"]')) return;
+    if (open || (typing(event.target) && !passes(event)) || document.querySelector('[data-keys="off"]')) return;
     const name = event.key === " " ? "Space" : event.key;
-    if (name === "Space" && event.target.closest("summary, button, a, input, .picture")) return;
+    if (name === "Space" && event.target.closest("summary, button, a, input:not([inputmode]), .picture")) return;
     if (name === "Enter" && event.target.closest("summary, button, a")) return;
     const found = [...document.querySelectorAll("[data-key]")].find(
       (one) => one.dataset.key.split(" ").includes(name) && !one.disabled && one.offsetParent !== null);
