@@ -17,6 +17,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -139,6 +140,7 @@ def run(config: Config, control: socket.socket) -> None:
         readable=confine.readable_paths((config.runner, *config.warmup, "app")),
         memory_mb=config.memory_mb,
     )
+    tempfile.gettempdir()  # found by writing a file, once: a worker that imports more may ask for it but not write
     gc.collect()
     gc.freeze()
     send(control, {"kind": "ready", "confinement": holds, "versions": versions})

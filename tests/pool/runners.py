@@ -8,6 +8,7 @@ import mmap
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -306,6 +307,7 @@ PLAIN: dict[str, Callable[[Params], Any]] = {
     "not json": not_json,
     "write nonsense": write_nonsense,
     "forge an answer": forge_an_answer,
+    "temporary folder": lambda params: tempfile.gettempdir(),
     "devices": lambda params: os.environ["CUDA_VISIBLE_DEVICES"],
     "environment": lambda params: [name for name in os.environ if name.startswith("FORWARD_PASS")],
 }

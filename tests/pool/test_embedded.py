@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -196,6 +197,10 @@ class TestConfinement:
     async def test_the_program_itself_can_be_read(self, build: Build) -> None:
         engine = await build()
         assert (await result(engine, job("read file", path=str(ROOT / "app" / "errors.py"))))["value"] > 0
+
+    async def test_a_library_may_ask_for_the_temporary_folder_though_nothing_can_be_written(self, build: Build) -> None:
+        engine = await build()
+        assert (await result(engine, job("temporary folder")))["value"] == tempfile.gettempdir()
 
     async def test_nothing_of_the_servers_environment_reaches_a_worker(
         self, build: Build, monkeypatch: pytest.MonkeyPatch
