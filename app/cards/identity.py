@@ -55,12 +55,17 @@ class _Ladder:
     known: dict[str, Text]
     incoming: dict[str, Text]
     decisions: dict[str, Decision] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
 
     def same(self, incoming: str, known: str, how: Literal["stamp", "body", "heading", "similarity"]) -> None:
+        if known in self.asked:
+            self.ask([incoming], [known])
+            return
         self.decisions[incoming] = Same(incoming, known, how)
         del self.incoming[incoming], self.known[known]
 
     def ask(self, incoming: Iterable[str], candidates: Collection[str]) -> None:
+        self.asked.update(candidates)
         for key in incoming:
             self.decisions[key] = Ask(key, tuple(sorted(candidates)))
             del self.incoming[key]
@@ -69,7 +74,7 @@ class _Ladder:
 def match(known: Sequence[Text], incoming: Sequence[Text]) -> list[Decision]:
     """One decision for each incoming text, in its order. Keys must be unique within each side.
 
-    A stamp that no known card carries makes a new card. A known card that somebody is asked about is left alone.
+    A stamp that no known card carries makes a new card. A known card that somebody is asked about is given to nobody.
     """
     ladder = _Ladder({text.key: text for text in known}, {text.key: text for text in incoming})
     for text in incoming:
