@@ -37,8 +37,10 @@ def respond(scope: Scope, error: AppError) -> Response:
         if error.where:
             body["where"] = error.where
         return Problem(body, status_code=error.status, headers=headers)
-    template = "_problem.html" if request.headers.get("hx-request") == "true" else "problem.html"
-    return render.html(template, {"error": error, "section": ""}, status=error.status, headers=headers)
+    if request.headers.get("hx-request") == "true":
+        headers |= {"HX-Retarget": "#problems", "HX-Reswap": "innerHTML"}
+        return render.html("_problem.html", {"error": error}, status=error.status, headers=headers)
+    return render.html("problem.html", {"error": error, "section": ""}, status=error.status, headers=headers)
 
 
 def install(app: FastAPI) -> None:

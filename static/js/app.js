@@ -127,6 +127,16 @@
   }
   const ready = () => prepare(document);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
+  /* Trouble stands above the page, which stays as it was, until the next request. */
+  const problems = () => document.getElementById("problems");
+  document.addEventListener("htmx:before:request", () => problems().replaceChildren());
+  document.addEventListener("htmx:error", () => {
+    const note = document.createElement("p");
+    note.className = "notice refuted";
+    note.setAttribute("role", "alert");
+    note.textContent = "The server did not answer. Nothing you saved is lost; try again when it is back.";
+    problems().replaceChildren(note);
+  });
   document.addEventListener("htmx:after:swap", () => {
     prepare(document);
     const wanted = document.querySelector("[data-focus]");
