@@ -202,9 +202,7 @@ class Fleet(ABC):
             self._listener.ended(worker)
         self._refill()
 
-    def _launch(
-        self, module: str, argument: str, theirs: socket.socket, devices: str, *, new_session: bool = True
-    ) -> subprocess.Popen[bytes]:
+    def _launch(self, module: str, argument: str, theirs: socket.socket, devices: str) -> subprocess.Popen[bytes]:
         """Starts ``python -m module`` with the socket, one thread, and these CUDA devices; no other environment."""
         environment: Mapping[str, str] = {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -223,7 +221,7 @@ class Fleet(ABC):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
-            start_new_session=new_session,  # a Ctrl-C in the terminal is the server's to handle
+            start_new_session=True,  # a Ctrl-C in the terminal is the server's to handle
         )
 
     def _bury(self, process: subprocess.Popen[bytes]) -> None:
