@@ -144,7 +144,7 @@ class EmbeddedEngine:
             failed={reason: count for reason, count in self._counts.items() if reason != "done"},
             latency_p50_ms=outcomes.quantile_ms(ordered, 0.50),
             latency_p99_ms=outcomes.quantile_ms(ordered, 0.99),
-            confinement=dict(fleets[0].confinement),
+            confinement=fleets[0].confinement | ({"gpu": False} if Place.GPU in self._lanes else {}),
             versions=dict(fleets[0].versions),
         )
 
@@ -250,18 +250,17 @@ class EmbeddedEngine:
     def _lost(self, running: Running) -> None:
         """The worker ended with the job in hand."""
         spec, status = running.ticket.spec, running.worker.status
-        if running.grace is not None:
-            self._finish(running, Failed("cancelled", outcomes.CANCELLED), keep_worker=False)
-        elif not running.is_read:
+        if not running.is_read and running.grace is None:
             self._requeue(running)
-        elif status is None:
-            self._finish(running, Failed("lost", outcomes.LOST), keep_worker=False)
-        elif running.ticket.tries < spec.retries:
+            return
+        if status is not None and running.grace is None and running.ticket.tries < spec.retries:
             running.ticket.tries += 1
-            self._counts["retried"] += 1
             self._requeue(running, says_so=True)
-        else:
-            self._finish(running, Failed("crash", outcomes.crashed(status)), keep_worker=False)
+            return
+        outcome = Failed("crash", outcomes.crashed(status)) if status is not None else Failed("lost", outcomes.LOST)
+        if running.grace is not None:
+            outcome = Failed("cancelled", outcomes.CANCELLED)
+        self._finish(running, outcome, keep_worker=False)
 
     def _requeue(self, running: Running, *, says_so: bool = False) -> None:
         """Puts the job back to the front: its worker died before it read it, or a retry is left."""

@@ -52,10 +52,15 @@ class Zygote:
         """Forks and reaps until the other end has gone; the children then die with this process."""
         while True:
             for descriptor, _ in self._poller.poll():
-                if descriptor != self._control.fileno():
-                    self._reap(descriptor)
-                elif not self._answer():
+                if not self._attend(descriptor):
                     return
+
+    def _attend(self, descriptor: int) -> bool:
+        """A request or the end of a child; False when the other end has gone."""
+        if descriptor == self._control.fileno():
+            return self._answer()
+        self._reap(descriptor)
+        return True
 
     def _answer(self) -> bool:
         data, descriptors, _, _ = socket.recv_fds(self._control, MESSAGE_BYTES, 4)

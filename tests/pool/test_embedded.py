@@ -221,6 +221,7 @@ class TestStartedWorkers:
         found = await asyncio.gather(*(result(engine, spec) for spec in specs))
         assert sorted(each["value"] for each in found) == ["0", "1"]
         assert (await result(engine, job("devices")))["value"] == ""
+        assert engine.status().confinement["gpu"] is False
 
     async def test_a_crash_a_deadline_and_a_memory_hog_on_a_gpu_slot_replace_its_worker(self, build: Build) -> None:
         engine = await build(workers=1, gpus=1)
