@@ -48,12 +48,15 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         try:
-            self.check(scope["method"], Headers(scope=scope))
+            self.check(scope["method"], headers)
+            if "transfer-encoding" in headers:
+                receive = await _measured(receive, self.body_limit_bytes)
         except AppError as error:
             await problems.respond(scope, error)(scope, receive, _with_headers(send))
             return
-        await self.app(scope, _Meter(receive, self.body_limit_bytes), _with_headers(send))
+        await self.app(scope, receive, _with_headers(send))
 
     def check(self, method: str, headers: Headers) -> None:
         """Raises BadInput, Forbidden or TooLarge."""
@@ -84,20 +87,28 @@ def is_cross_site(headers: Headers, host: str) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != host
 
 
-class _Meter:
-    """Counts a body without a length as it arrives."""
+async def _measured(receive: Receive, limit: int) -> Receive:
+    """Reads a body that does not say its length, up to the limit, and hands it on as one message."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return _once(message, receive)
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise TooLarge(f"The body may have {limit:,} bytes. Send less at once.")
+    return _once({"type": "http.request", "body": body, "more_body": False}, receive)
 
-    def __init__(self, receive: Receive, limit: int) -> None:
-        self.receive = receive
-        self.left = limit
 
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        if message["type"] == "http.request":
-            self.left -= len(message.get("body", b""))
-            if self.left < 0:
-                raise TooLarge("The body is larger than this server reads. Send less at once.")
-        return message
+def _once(first: Message, receive: Receive) -> Receive:
+    waiting = [first]
+
+    async def receiving() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return receiving
 
 
 def _with_headers(send: Send) -> Send:
