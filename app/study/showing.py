@@ -33,6 +33,7 @@ PACE_ANSWERS = 100
 FAR_FUTURE_DAY = 1_000_000
 PLACES_A_NOTE = 1000
 
+# CROSS JOIN: the order of the tables is ours, because the planner cannot know that a learner's lists are short.
 _COLUMNS = f"""card.id, note.id, note.topic, note.position * {PLACES_A_NOTE} + card.position,
 note.version_id, card.kind,
 coalesce(memory.basis_event_id, 0), coalesce(memory.phase, 'new'),
@@ -44,8 +45,8 @@ AND (:topic IS NULL OR note.topic = :topic)
 AND NOT EXISTS (SELECT 1 FROM card AS sibling
     JOIN memory AS seen ON seen.user_id = :user AND seen.card_id = sibling.id
     WHERE sibling.note_id = card.note_id AND sibling.id <> card.id AND seen.last_day = :today)"""
-_FROM_MEMORY = f"""JOIN memory ON memory.user_id = :user AND memory.card_id = some.card_id
-JOIN card ON card.id = some.card_id JOIN note ON note.id = card.note_id {_MARKED} WHERE {_MAY_BE_SHOWN}"""
+_FROM_MEMORY = f"""CROSS JOIN memory ON memory.user_id = :user AND memory.card_id = some.card_id
+CROSS JOIN card ON card.id = some.card_id CROSS JOIN note ON note.id = card.note_id {_MARKED} WHERE {_MAY_BE_SHOWN}"""
 _STEPS = f"(SELECT card_id, due_day, due_at_ms FROM memory WHERE user_id = :user AND {STEPS} AND due_day <= :today)"
 _DUE = """(SELECT card_id, last_day, stability FROM memory INDEXED BY ix_memory_reviews
 WHERE user_id = :user AND phase = 'review' AND due_day <= :due_until AND last_day IS NOT :today
@@ -56,7 +57,7 @@ _EARLY = """(SELECT memory.card_id, memory.last_day, memory.stability FROM memor
 JOIN card ON card.id = memory.card_id JOIN note ON note.id = card.note_id
 WHERE memory.user_id = :user AND phase = 'review' AND last_day IS NOT :today AND note.topic = :topic)"""
 _UNDONE = "(SELECT card_id FROM memory WHERE user_id = :user AND phase = 'new')"
-_FRESH = f"""FROM note JOIN card ON card.note_id = note.id
+_FRESH = f"""FROM note INDEXED BY ix_note_position CROSS JOIN card ON card.note_id = note.id
 LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id {_MARKED}
 WHERE note.position >= :frontier AND memory.card_id IS NULL AND {_MAY_BE_SHOWN}"""
 
@@ -66,9 +67,9 @@ _REVIEW_HEAD = f"SELECT {_COLUMNS} FROM {_WEAKEST} AS some {_FROM_MEMORY} ORDER 
 _EARLY_HEAD = f"SELECT {_COLUMNS} FROM {_EARLY} AS some {_FROM_MEMORY} ORDER BY {_WEAKNESS} LIMIT 1"
 _UNDONE_HEAD = f"SELECT {_COLUMNS} FROM {_UNDONE} AS some {_FROM_MEMORY} ORDER BY note.position, card.position LIMIT 1"
 _FRESH_HEAD = f"SELECT {_COLUMNS} {_FRESH} ORDER BY note.position, card.position LIMIT 1"
-_ONE = f"SELECT {_COLUMNS} FROM (SELECT :card AS card_id) AS some LEFT {_FROM_MEMORY}"
+_ONE = f"SELECT {_COLUMNS} FROM (SELECT :card AS card_id) AS some {_FROM_MEMORY.replace('CROSS', 'LEFT', 1)}"
 _FRONTIER = """
-SELECT note.position FROM note JOIN card ON card.note_id = note.id
+SELECT note.position FROM note INDEXED BY ix_note_position CROSS JOIN card ON card.note_id = note.id
 LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id
 WHERE note.position >= :frontier AND note.archived_at IS NULL AND card.archived_at IS NULL AND memory.card_id IS NULL
 ORDER BY note.position LIMIT 1
