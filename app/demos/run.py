@@ -78,19 +78,21 @@ def _plain(value: Any) -> Any:
     return str(value)[:200]
 
 
-def warm_first() -> None:
+def warm_first() -> dict[str, str]:
     """Loads what most demonstrations touch: one thread, autograd, common layers, every demo's module."""
     torch.set_num_threads(1)
     layer = torch.nn.Linear(4, 4)
     layer(torch.randn(2, 4)).sum().backward()
     query = torch.randn(1, 1, 4, 4)
     torch.nn.functional.scaled_dot_product_attention(query, query, query)
+    return {"torch": torch.__version__}
 
 
-def warm_rest() -> None:
+def warm_rest() -> dict[str, str]:
     """The slow rest: the first optimiser step imports a compiler (about a second), and every demo runs once."""
     layer = torch.nn.Linear(4, 4)
     layer(torch.randn(2, 4)).sum().backward()
     torch.optim.Adam(layer.parameters()).step()
     for slug in registry.slugs():
         registry.demo(slug)
+    return {"torch": torch.__version__}
