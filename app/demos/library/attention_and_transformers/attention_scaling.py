@@ -45,7 +45,7 @@ def score(knobs: Knobs, Q: torch.Tensor, K: torch.Tensor, d: int) -> torch.Tenso
 def measure(scores: torch.Tensor) -> tuple[float, float, float]:
     """Means over rows p: largest weight, entropy in nats, Frobenius norm of diag(p) - p p' without building it."""
     p = torch.softmax(scores, -1)  # (128, groups, keys)
-    norm = (p.square() - 2 * p.pow(3) + p.square() * p.square().sum(-1, keepdim=True)).sum(-1).clamp(min=0).sqrt()
+    norm = (p.square() * (1 - 2 * p + p.square().sum(-1, keepdim=True))).sum(-1).clamp(min=0).sqrt()
     return p.amax(-1).mean().item(), torch.special.entr(p).sum(-1).mean().item(), norm.mean().item()
 
 
