@@ -1,4 +1,7 @@
-"""Measures the embedded pool beside its bars: ``python -m bench.pool [--seconds N] [--without-torch]``."""
+"""Measures the embedded pool beside its bars: ``python -m bench.pool [--seconds N] [--without-torch]``.
+
+What needs the whole server and a browser (first page, slider to picture) is measured by ``python -m bench.pages``.
+"""
 
 from __future__ import annotations
 
@@ -262,14 +265,6 @@ async def forks(warmup: tuple[str, ...]) -> list[Row]:
     return [Row("fresh confined fork ready, 100 forks", shown, "<= 10 ms", half <= 10)]
 
 
-async def page_rows() -> list[Row]:
-    """The two rows that need the whole server; measured once its pages can be driven from here."""
-    return [
-        Row("first page against a torchless server", "not measured", "<= 1.1 ×", None),
-        Row("slider to picture, p95", "not measured", "<= 100 ms", None),
-    ]
-
-
 async def with_engine(
     warmup: tuple[str, ...], workers: int, measure: Callable[[EmbeddedEngine], Awaitable[list[Row]]]
 ) -> list[Row]:
@@ -290,8 +285,7 @@ async def measure_all(seconds: float, warmup: tuple[str, ...]) -> list[Row]:
     rows += await with_engine(warmup, 2, deadlines)
     rows += await with_engine(warmup, 1, departures)
     rows += await with_engine(warmup, 2, lambda engine: kills(engine, seconds, rounds))
-    rows += await forks(warmup)
-    return rows + await page_rows()
+    return rows + await forks(warmup)
 
 
 def main() -> int:
