@@ -79,7 +79,7 @@ def _plain(value: Any) -> Any:
 
 
 def warm_first() -> dict[str, str]:
-    """Loads what most demonstrations touch: one thread, autograd, common layers, every demo's module."""
+    """Loads what most demonstrations touch: one thread, autograd, attention. Returns the versions that are shown."""
     torch.set_num_threads(1)
     layer = torch.nn.Linear(4, 4)
     layer(torch.randn(2, 4)).sum().backward()
@@ -89,7 +89,7 @@ def warm_first() -> dict[str, str]:
 
 
 def warm_rest() -> dict[str, str]:
-    """The slow rest: the first optimiser step imports a compiler (about a second), and every demo runs once."""
+    """The slow rest: the first optimiser step imports a compiler (about a second); every demo's module is imported."""
     layer = torch.nn.Linear(4, 4)
     layer(torch.randn(2, 4)).sum().backward()
     torch.optim.Adam(layer.parameters()).step()
