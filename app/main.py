@@ -26,7 +26,7 @@ from app.demos import api as demo_api
 from app.demos import pages as demo_pages
 from app.demos import queries as demo_queries
 from app.demos.runs import Runs
-from app.errors import SetupError
+from app.errors import NotFound, SetupError
 from app.pool import choosing
 from app.pool.engine import Engine
 from app.settings import ROOT, Settings
@@ -38,6 +38,7 @@ from app.web import problems
 from app.web.security import Guard
 
 log = logging.getLogger(__name__)
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".svg"})
 
 
 class KeptFiles(StaticFiles):
@@ -49,6 +50,15 @@ class KeptFiles(StaticFiles):
         if b"v=" in scope.get("query_string", b""):
             response.headers["cache-control"] = "public, max-age=31536000, immutable"
         return response
+
+
+class Images(StaticFiles):
+    """The pictures beside card files, and nothing else of that folder."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
+            raise NotFound("Only the pictures of cards are served from here.")
+        return await super().get_response(path, scope)
 
 
 def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock | None = None) -> FastAPI:
@@ -76,6 +86,7 @@ def create_app(settings: Settings, *, engine: Engine | None = None, clock: Clock
     ):
         app.include_router(router)
     app.mount("/static", KeptFiles(directory=ROOT / "static"), name="static")
+    app.mount("/content", Images(directory=settings.content, check_dir=False), name="content")
     problems.install(app)
     app.add_middleware(Guard, allowed_hosts=settings.allowed_hosts, body_limit_bytes=settings.body_limit_bytes)
     return app
@@ -116,7 +127,7 @@ def load_deck(engine: Any, content: Path, now: datetime) -> card_loading.LoadRep
         demo_actions.load_catalogue(session, lambda text: card_render.render(text).html, now)
     with db.reading(engine) as session:
         known = demo_queries.presets_known(session)
-        plan = card_loading.prepare(session, content, known)
+        plan = card_loading.prepare(session, content, known, "/content/")
     with db.writing(engine) as session:
         report = card_loading.apply(session, plan, now)
     for problem in report.problems:

@@ -78,9 +78,11 @@ def stored(slug: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def running(folder: Path, engine: FakeEngine | None = None) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
+async def running(
+    folder: Path, engine: FakeEngine | None = None, content: Path = ROOT / "content"
+) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
     """The whole application on the shipped deck, a stopped clock and the fake engine."""
-    settings = Settings(data=folder, content=ROOT / "content", time_zone="Europe/Rome", allowed_hosts=("testserver",))
+    settings = Settings(data=folder, content=content, time_zone="Europe/Rome", allowed_hosts=("testserver",))
     app = create_app(settings, engine=engine or FakeEngine(), clock=StoppedClock(NOW))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
