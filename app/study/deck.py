@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -62,7 +62,7 @@ class CardRow:
 class NotePage:
     note: WholeNote
     cards: list[CardRow]
-    claims: list[tuple[Mapping[str, Any], Any]]
+    claims: Sequence[tuple[Mapping[str, Any], Any]]
     planned: list[str]
     section: str = "deck"
 
