@@ -11,6 +11,7 @@ import math_core
 
 MAX_CHARACTERS = 4_000
 MAX_OPEN_GROUPS = 200
+MAX_UNCLOSED_BRACKETS = 10
 MAX_MATHML_CHARACTERS = 200_000
 
 STYLE_CLASSES: dict[str, str] = {
@@ -38,6 +39,16 @@ Declarations that are not here (colours, sizes) are dropped: a colour means one 
 
 _STYLE = re.compile(r' style="([^"]*)"')
 _GROUPS = re.compile(r"\\\\|\\[{}]|\\begin\b|\\left(?![a-zA-Z])|[{]|\\end\b|\\right(?![a-zA-Z])|[}]")
+_BRACKET_NAMES = "brace|brack|angle|ang|floor|ceil|group|moustache|vert|Vert|Brace|Brack|paren|Angle"
+_BRACKETS = re.compile(
+    r"\\(?:left|right|middle)(?![a-zA-Z])\s*(?:\\[a-zA-Z]+|\\?.)|\\\\|(?P<group>[{}])"
+    rf"|(?P<opens>[(\[⌈⌊⌜⌞⎰❲⟅⟦⟨⟪⟬⟮⦃⦅⦇⦉⦋⦍⦏⦑⦓⦕⦗⧘⧚⧼]|\\\{{|\\l(?:{_BRACKET_NAMES}|lbracket|lparenthesis|lcorner)(?![a-zA-Z])"
+    r"|\\ulcorner(?![a-zA-Z]))"
+    rf"|(?P<closes>[)\]⌉⌋⌝⌟⎱❳⟆⟧⟩⟫⟭⟯⦄⦆⦈⦊⦌⦎⦐⦒⦔⦖⦘⧙⧛⧽]|\\\}}|\\r(?:{_BRACKET_NAMES}|rbracket|rparenthesis)(?![a-zA-Z])"
+    r"|\\[ul]rcorner(?![a-zA-Z]))",
+    re.S,
+)
+_DEFINES = re.compile(r"\\(?:[egx]?def|let|newcommand|renewcommand|providecommand|DeclareMathOperator)(?![a-zA-Z])")
 _CONVERTER = math_core.LatexToMathML(fancy_error=False)
 
 
@@ -70,6 +81,10 @@ def _over_a_limit(latex: str) -> str | None:
         return f"The formula has {len(latex):,} characters; {MAX_CHARACTERS:,} are accepted."
     if open_groups(latex) > MAX_OPEN_GROUPS:
         return f"The formula opens more than {MAX_OPEN_GROUPS} groups inside each other."
+    if unclosed_brackets(latex) > MAX_UNCLOSED_BRACKETS:
+        return f"The formula leaves more than {MAX_UNCLOSED_BRACKETS} brackets open."
+    if _DEFINES.search(latex):
+        return "The formula defines a command; write it out instead."
     if not latex.strip():
         return "The formula is empty."
     return None
@@ -85,6 +100,26 @@ def open_groups(latex: str) -> int:
         elif mark in {"}", "\\end", "\\right"}:
             depth = max(0, depth - 1)
     return deepest
+
+
+def unclosed_brackets(latex: str) -> int:
+    """How many opening brackets of any kind meet no closing one within their braces.
+
+    The converter's time doubles with each of them: thirty stop a process for good.
+    """
+    open_here: list[int] = [0]
+    unclosed = 0
+    for found in _BRACKETS.finditer(latex):
+        if found["opens"]:
+            open_here[-1] += 1
+        elif found["closes"]:
+            open_here[-1] = max(0, open_here[-1] - 1)
+        elif found["group"] == "{":
+            open_here.append(0)
+        elif found["group"] == "}":
+            unclosed += open_here.pop()
+            open_here = open_here or [0]
+    return unclosed + sum(open_here)
 
 
 def _as_classes(match: re.Match[str]) -> str:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 from collections import ChainMap
@@ -27,6 +28,7 @@ from app.cards.rendering import render_file
 from app.cards.tables import Note, NoteVersion, Rendering
 from app.errors import Conflict, SetupError
 
+log = logging.getLogger(__name__)
 _STAMP = re.compile(r"^id:[ \t]*([a-z0-9-]+)[ \t]*$", re.M)
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -171,7 +173,10 @@ class _Planner:
         pending, unchanged = self._sorted_out(folder)
         found = self._without_duplicates([parsed for name, raw in pending if (parsed := self._parsed(name, raw))])
         for decision, incoming in zip(self._decisions(found), found, strict=True):
-            self._decide(decision, incoming)
+            try:
+                self._decide(decision, incoming)
+            except Exception as error:  # noqa: BLE001 - the border of one file in a load
+                self._fail(incoming.path, incoming.text, error)
         kept = self._taken.keys() | self._protected
         active = [note for note in self._by_slug.values() if note.is_content and not note.is_archived]
         gone = [note for note in active if note.slug not in kept]
@@ -211,12 +216,21 @@ class _Planner:
         if stamp := _STAMP.search(text[:16_000]):
             self._protected.add(stamp[1])
 
+    def _fail(self, name: str, text: str, error: Exception) -> None:
+        log.error("%s could not be loaded", name, exc_info=error)
+        says = f"The file could not be loaded: {type(error).__name__}."
+        self._refuse(Problem(name, 1, says, "The log has the details; this is a mistake in the program."), text)
+
     def _parsed(self, name: str, raw: bytes) -> _Parsed | None:
         text = markdown.decode(name, raw)
         if isinstance(text, Problem):
             self._refuse(text, raw[:16_000].decode("utf-8", "replace"))
             return None
-        parsed = markdown.parse(name, text)
+        try:
+            parsed = markdown.parse(name, text)
+        except Exception as error:  # noqa: BLE001 - the border of one file in a load
+            self._fail(name, text, error)
+            return None
         if parsed.file is None:
             for problem in parsed.problems:
                 self._refuse(problem, text)
@@ -264,10 +278,10 @@ class _Planner:
             return
         known = self._by_slug[decision.known] if isinstance(decision, identity.Same) else None
         slug = known.slug if known else incoming.file.front.id or self._free_slug(incoming.path)
+        text = self._note_text(slug, incoming)
         self._taken[slug] = incoming.path
         if incoming.file.front.id is None:
             self._unstamped.append((incoming.path, slug))
-        text = self._note_text(slug, incoming)
         if known is None:
             self._added.append(slug)
             self._plan.new.append(text)
