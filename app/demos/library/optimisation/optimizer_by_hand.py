@@ -67,15 +67,11 @@ def by_torch(knobs: Knobs, slope: Any, rates: list[float]) -> tuple[Tensor, int]
 
 
 def pictures(said: str, drawn: list[tuple[str, Tensor, Any]]) -> tuple[Any, ...]:
-    t, names, log = (
-        [float(t) for t in range(1, STEPS + 1)],
-        ("step", "g", "m", "v", "step taken", "weight"),
-        drawn[0][1],
-    )
+    t, names = [float(t) for t in range(1, STEPS + 1)], ("step", "g", "m", "v", "step taken", "weight")
     plane = [Series(name=k, x=way[:, 0, 0].tolist(), y=way[:, 0, 1].tolist(), meaning=c) for k, way, c in drawn]
     second = [Series(name=k, x=t, y=way[:, 0, 1].tolist(), meaning=c) for k, way, c in drawn]
     sizes = [Series(name=k, x=t, y=way[:, 4, 0].abs().tolist(), meaning=c) for k, way, c in drawn]
-    rows = [(i, *row) for i, row in enumerate(log[:6, [1, 2, 3, 4, 0], 0].tolist(), 1)]
+    rows = [(i, *row) for i, row in enumerate(drawn[0][1][:6, [1, 2, 3, 4, 0], 0].tolist(), 1)]
     x, y, time = Axis(name="first weight"), Axis(name="second weight"), Axis(name="step")
     return (
         Field2d(id="paths", title="Both weights over forty steps", alt=said, x=x, y=y, series=plane, square=False),
@@ -117,8 +113,8 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     numbers |= {"last_step": moved[-1, 0].abs(), "book_ratio": book[c, 4, 0] / book[c - 1, 4, 0], "penalty": decay / 2}
     near = "the look-ahead point" if (look - path[1:]).norm() < (theta - path[1:]).norm() else "theta"
     answers = knobs.model_dump() | {key: float(value) for key, value in numbers.items()} | {"stored": near}
-    kind = "textbook" if name in VELOCITY and not decay else "L2" if apart else "decoupled"
+    kind, rival = ("L2" if apart else "decoupled", other) if decay or name not in VELOCITY else ("textbook", book)
     code = [CodeLine(code=k, value=f"{v:.6g}") for k, v in zip(CODE, log[0, 1:, 0].tolist(), strict=True)]
     says = f"{name}: first step {start:.4g}, {start / lr:.4g} × lr; the second weight ends at {path[-1, 1]:.4f}."
-    figures = pictures(says, [(name, log, "measured"), (kind, book if kind == "textbook" else other, "second")])
+    figures = pictures(says, [(name, log, "measured"), (kind, rival, "second")])
     return Result(summary=says, figures=figures, claims=claims, answers=answers, code=code)
