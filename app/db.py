@@ -73,6 +73,7 @@ def open_engine(path: Path) -> Engine:
         module=pysqlite3,
         poolclass=QueuePool,
         pool_size=4,
+        pool_use_lifo=True,
         connect_args={"check_same_thread": False, "timeout": float(BUSY_SECONDS)},
     )
     event.listen(engine, "connect", _set_pragmas)

@@ -15,17 +15,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from app import db
-from app.study import doctor
+from app.study import actions, doctor
+from app.study.actions import Choices
+from app.viewer import Role, Viewer
 from tests.study import deck
 
 START_LIMIT_SECONDS = 30.0
@@ -57,13 +59,14 @@ class Campaign:
 
     async def run(self, kills: int) -> Outcome:
         database = self.folder / "crash.sqlite"
-        engine = deck.make(database, notes=200, learners=self.learners)
+        engine = deck.make(database, notes=1000, learners=self.learners)
+        self.lift_the_limit(engine)
         port, chance = _free_port(), random.Random(self.seed)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             studying = [asyncio.create_task(self.study(client, user)) for user in range(1, self.learners + 1)]
             for kill in range(kills + 1):
                 with _server(database, port, forgetful=self.forgetful) as server:
-                    await self.until_more_is_answered(2 * self.learners)
+                    await self.until_more_is_answered(2 * self.learners, studying)
                     await asyncio.sleep(chance.uniform(0.05, 0.4))
                     if kill == kills:
                         self.is_over = True
@@ -72,18 +75,27 @@ class Campaign:
                     server.kill()
         return self.count(engine, kills)
 
-    async def until_more_is_answered(self, answers: int) -> None:
+    def lift_the_limit(self, engine: Engine) -> None:
+        """Enough new cards for learners who answer without a pause."""
+        with db.writing(engine) as session:
+            for user in range(1, self.learners + 1):
+                viewer = Viewer(user, Role.LEARNER, "Europe/Rome")
+                actions.save_settings(session, viewer, Choices(new_cards_per_day=1000), today=0)
+
+    async def until_more_is_answered(self, answers: int, studying: Sequence[asyncio.Task[None]]) -> None:
         wanted = len(self.acknowledged) + answers
         async with asyncio.timeout(START_LIMIT_SECONDS):
             while len(self.acknowledged) < wanted:
                 await asyncio.sleep(0.01)
+                for learner in studying:
+                    if learner.done():
+                        await learner
 
     async def study(self, client: httpx.AsyncClient, user: int) -> None:
         chance = random.Random(user * 1000 + self.seed)
         while not self.is_over:
             shown = await self.ask(client, "/show", {"user": user})
-            if not shown:
-                return
+            assert shown, "the deck of this campaign is too small"
             rating = chance.choice((1, 2, 3, 3, 3, 4))
             reply = await self.ask(client, "/grade", {"user": user, "token": shown["token"], "rating": rating})
             assert reply["rating"] == rating
@@ -101,7 +113,7 @@ class Campaign:
             reply: dict[str, Any] = response.json()
             return reply
 
-    def count(self, engine: Any, kills: int) -> Outcome:
+    def count(self, engine: Engine, kills: int) -> Outcome:
         with db.reading(engine) as session:
             reviews = {tuple(row) for row in session.execute(text("SELECT id, card_id, rating FROM review"))}
             problems = doctor.examine(session).problems
