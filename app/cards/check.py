@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from app.cards import markdown
 from app.cards.markdown import Parsed
@@ -39,6 +40,13 @@ def check(files: Sequence[SourceFile], known_demos: KnownDemos, known_concepts: 
     problems += _duplicates(parsed)
     problems += _prerequisites(parsed, known_concepts)
     return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.says))
+
+
+def planned_concepts(folder: Path) -> frozenset[str]:
+    """The ids in ``planned.txt``, one a line; none when the folder has no such file."""
+    path = folder / "planned.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def file_problems(name: str, parsed: Parsed, rendered: RenderedFile | None, known_demos: KnownDemos) -> list[Problem]:
