@@ -16,21 +16,20 @@ from importlib import metadata
 from typing import Any
 
 import nh3
-import pygments
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 from mdit_py_plugins.footnote import footnote_plugin
-from pygments.formatters import HtmlFormatter
 from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
+from pygments.token import STANDARD_TYPES, _TokenType
 
 from app.cards import formulas, mathmarks
 from app.cards.allowed import ATTRIBUTES, CLASSES, DROPPED_WITH_CONTENT, SCHEMES, TAGS
 
 RENDERER_VERSION = "-".join(
-    ("1", *(metadata.version(name) for name in ("markdown-it-py", "math-core", "nh3", "pygments")))
+    ("2", *(metadata.version(name) for name in ("markdown-it-py", "math-core", "nh3", "pygments")))
 )
 """Part of the cache's key: a rendering of another version is made again."""
 
@@ -232,11 +231,24 @@ def _fenced(code: str, language: str) -> str:
     if name not in LANGUAGES or len(code) > MAX_HIGHLIGHTED_CHARACTERS:
         kind = "code" if language else "drawing"
         return f'<pre class="{kind}"><code>{html.escape(code, quote=False)}</code></pre>\n'
-    highlighted = pygments.highlight(code, _lexer(name), _FORMATTER)
-    return f'<pre class="code highlight"><code>{highlighted}</code></pre>\n'
+    return f'<pre class="code highlight"><code>{_coloured(code, name)}</code></pre>\n'
 
 
-_FORMATTER = HtmlFormatter(nowrap=True)
+def _coloured(code: str, language: str) -> str:
+    pieces = []
+    for kind, text in _lexer(language).get_tokens(code):
+        name, shown = _class_of(kind), html.escape(text, quote=False)
+        pieces.append(f'<span class="{name}">{shown}</span>' if name else shown)
+    return "".join(pieces)
+
+
+@lru_cache(maxsize=256)
+def _class_of(kind: _TokenType) -> str:
+    """Pygments' short name of the nearest kind that has one; none for plain names, punctuation and white space."""
+    while kind not in STANDARD_TYPES and kind.parent is not None:
+        kind = kind.parent
+    name = STANDARD_TYPES.get(kind, "")
+    return "" if name in {"n", "p", "w"} else name
 
 
 @lru_cache(maxsize=len(LANGUAGES))
