@@ -9,6 +9,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -27,7 +28,7 @@ def serve(_: argparse.Namespace, settings: Settings) -> int:
     listening = listen(settings.host, settings.port)
     app = main.create_app(settings)
     startup = Startup(app)
-    server = Server(app, address(listening))
+    server = Server(app, address(listening), settings.database_path)
     try:
         server.run(sockets=[listening])
     finally:
@@ -95,7 +96,7 @@ class Startup:
 class Server(uvicorn.Server):
     """Says the address once pages can be had."""
 
-    def __init__(self, app: FastAPI, at: str) -> None:
+    def __init__(self, app: FastAPI, at: str, kept: Path) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -108,8 +109,12 @@ class Server(uvicorn.Server):
             )
         )
         self._at = at
+        self._kept = kept
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except SystemExit:  # uvicorn's own end after a failed start would pass over our sentence
+            self.should_exit = True
         if self.started:
-            print(f"Study at {self._at}  ·  Ctrl-C stops it; your progress is kept.", flush=True)
+            print(f"Study at {self._at}  ·  Ctrl-C stops it; progress is kept in {self._kept}", flush=True)

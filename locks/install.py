@@ -1,16 +1,20 @@
 """Makes `.venv` hold exactly what a lock names. Run by ./run with the environment's own Python; needs no package.
 
-    python locks/install.py web|lab|gpu|test [--dry-run]
+    python locks/install.py [web] [lab] [gpu] [test] [--meanwhile lab|gpu] [--kept FOLDER]
 
 A package counts as there when its version is the lock's and every file that it lists is there in full size, so a
 half-made environment repairs itself. The lab (PyTorch) is unpacked beside the environment and moved in when whole,
 torch last: a server that runs meanwhile never meets half of it.
+
+Exit 3: this environment has no installer and must be made anew; 4: it could not be done, the sentence says why.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import fcntl
+import importlib.util
 import json
 import os
 import re
@@ -24,6 +28,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent
+CUDA_COSTS = (2800, 6500)  # MB to download and on the disk; an estimate
 PUBLIC_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 Pins = dict[str, str]
 
@@ -139,7 +144,9 @@ def configured_pip() -> dict[str, list[str]]:
 class Installer:
     """pip, or uv where it is there."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: int) -> None:
+        """Ends what it runs when the process ``beside`` ends."""
+        self.beside = beside
         self.uv = shutil.which("uv")
         settings = configured_pip() if self.uv else {}
         self.sources = uv_arguments(settings)
@@ -153,12 +160,11 @@ class Installer:
         return [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
 
     def install(self, *arguments: str) -> str:
-        """Empty when it worked, else what the installer said. Ends with the process that asked for it."""
-        parent = os.getppid()
+        """Empty when it worked, else what the installer said."""
         with tempfile.TemporaryFile("w+") as said:
             child = subprocess.Popen(self.command(*arguments), stdout=said, stderr=said, env=self.environment)
             while child.poll() is None:
-                if os.getppid() != parent:
+                if not is_running(self.beside):
                     child.terminate()
                 time.sleep(0.1)
             said.seek(0)
@@ -176,6 +182,16 @@ class Installer:
 
     def _ask(self, command: list[str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment)
+
+
+def is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 # --- the sets ---
@@ -277,7 +293,7 @@ def wanted(name: str, site: Path) -> Pins:
     return lacking | {"torch": pins["torch"]} if name == "gpu" and is_cpu_torch(site) else lacking
 
 
-def run(name: str, site: Path) -> None:
+def run(name: str, site: Path, beside: int) -> None:
     """Raises Refused."""
     if not wanted(name, site):
         return
@@ -290,11 +306,10 @@ def run(name: str, site: Path) -> None:
     check_disk(costs(LOCKS / f"{'lab' if name == 'gpu' else name}.txt")[1] if is_torch or name != "lab" else 50)
     forget_broken(pins, site)
     if name in ("lab", "gpu"):
-        os.nice(10)
         clear_leftovers()
-        install_lab(pins, site, Installer(), gpu=name == "gpu")
+        install_lab(pins, site, Installer(beside), gpu=name == "gpu")
     else:
-        install_set(pins, Installer())
+        install_set(pins, Installer(beside))
 
 
 def clear_leftovers() -> None:
@@ -306,26 +321,58 @@ def announcements(names: Sequence[str], site: Path) -> Iterator[str]:
     what = {"web": "the site", "lab": "the lab (PyTorch)", "gpu": "the lab (PyTorch for CUDA)", "test": "the tests"}
     for name in names:
         if wanted(name, site):
-            downloads, takes = (2800, 6500) if name == "gpu" else costs(LOCKS / f"{name}.txt")
+            downloads, takes = CUDA_COSTS if name == "gpu" else costs(LOCKS / f"{name}.txt")
             yield f"For {what[name]} ./run fetches up to {downloads} MB, which take {takes} MB in {sys.prefix}."
 
 
-def main(arguments: list[str]) -> int:
+def has_installer() -> bool:
+    return shutil.which("uv") is not None or importlib.util.find_spec("pip") is not None
+
+
+def start_meanwhile(name: str) -> None:
+    """In a session of its own, so that Ctrl-C is the server's; ends with the server, which takes our parent's place."""
+    command = [sys.executable, __file__, name, "--beside", str(os.getppid())]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sets", nargs="+", choices=["web", "lab", "gpu", "test"])
+    parser.add_argument("--meanwhile", choices=["lab", "gpu"])
+    parser.add_argument("--kept")
+    parser.add_argument("--beside", type=int)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str]) -> int:
     site = Path(sysconfig.get_paths()["purelib"])
-    names = [argument for argument in arguments if not argument.startswith("-")]
-    if "--announce" in arguments:
-        for text in announcements(names, site):
+    asked = parsed(arguments)
+    if asked.beside is not None:
+        os.nice(10)
+        time.sleep(1)  # the server's first page comes first
+    else:
+        announced = list(announcements([*asked.sets, *([asked.meanwhile] if asked.meanwhile else [])], site))
+        if sys.version_info < (3, 11) or (announced and not has_installer()):
+            return 3
+        for text in [*announced, *([f"Your progress is kept in {asked.kept}."] if announced and asked.kept else [])]:
             say(text)
-        return 0
+    status = install_all(asked, site)
+    if status == 0 and asked.meanwhile and wanted(asked.meanwhile, site):
+        start_meanwhile(asked.meanwhile)
+    return status
+
+
+def install_all(asked: argparse.Namespace, site: Path) -> int:
     try:
-        for name in names:
-            run(name, site)
+        for name in asked.sets:
+            run(name, site, asked.beside or os.getppid())
     except Refused as refusal:
-        say(str(refusal))
-        return 1
+        what = "The lab is not installed; cards can be studied all the same. " if asked.beside else ""
+        say(f"{what}{refusal}")
+        return 4
     except OSError as error:
         say(f"{error.strerror}: {error.filename or sys.prefix}. Put that right, then run ./run again.")
-        return 1
+        return 4
     return 0
 
 
