@@ -111,9 +111,7 @@ def main(arguments: list[str] | None = None) -> int:
     outcome = "all loaded" if is_complete else "INCOMPLETE"
     print(f"cards                {count:,} of {size:,.0f} bytes; one core; {outcome}")
     print(f"cold                 {cold:.2f} s, {cold_ms:.3f} ms a card (bar {COLD_BAR_MS} ms)")
-    print(
-        f"                     of it {busy * 1000 / count:.3f} ms of processor time; the rest is waiting for disk or core"
-    )
+    print(f"                     of it {busy * 1000 / count:.3f} ms of processor time; the rest is waiting")
     print(f"unchanged            {again:.3f} s in all (bar {UNCHANGED_BAR_SECONDS} s)")
     return 0 if is_complete and cold_ms <= COLD_BAR_MS and again <= UNCHANGED_BAR_SECONDS else 1
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.cards import markdown
-from app.cards.model import DemoClaim, PresetRef, Problem, Span, Values, Verdict, cards_of
+from app.cards.model import Claim, DemoClaim, FollowUp, KeyPoint, PresetRef, Problem, Span, Values, Verdict, cards_of
 from app.settings import ROOT
 from tests.cards.texts import card
 
@@ -17,10 +17,9 @@ def test_the_example_card_reads_without_a_problem() -> None:
     assert parsed.problems == ()
     assert parsed.file is not None
     assert parsed.file.front.id == "softmax"
-    assert parsed.file.key_points[1].wordings == (("subtract the max", "subtract the maximum", "subtract the largest"),)
-    assert parsed.file.follow_ups[0].key_point == 2
-    assert [claim.verdict for claim in parsed.file.claims] == [Verdict.TRUE, Verdict.DEPENDS, Verdict.FALSE]
-    assert parsed.file.claims[0].tolerance == 1e-12
+    assert all(point.false_twin and point.wordings for point in parsed.file.key_points)
+    assert all(follow_up.key_point for follow_up in parsed.file.follow_ups)
+    assert any(claim.python for claim in parsed.file.claims) and parsed.file.front.predict
 
 
 def test_one_file_yields_a_recall_card_and_its_predict_cards() -> None:
@@ -38,6 +37,20 @@ def test_comments_in_code_are_no_headings() -> None:
     parsed = markdown.parse("a.md", card(answer=answer))
     assert parsed.file is not None and parsed.file.answer == answer
     assert parsed.problems == ()
+
+
+def test_key_points_follow_ups_and_claims_carry_their_parts() -> None:
+    more = (
+        "\n## Key points\n\n1. Shift first.\n   - not: Shift last.\n   - say: shift | subtract\n   - say: max\n"
+        "\n## Follow-ups\n\n- (1) Why\n  so?\n- And then?\n"
+        "\n## Claims\n\n1. Same.\n   - verdict: depends\n   - tolerance: 1e-12\n\n   ```python\n"
+        "   if True:\n       measured = 1\n   ```\n"
+    )
+    file = markdown.parse("a.md", card(more=more)).file
+    assert file is not None
+    assert file.key_points == (KeyPoint("Shift first.", "Shift last.", (("shift", "subtract"), ("max",))),)
+    assert file.follow_ups == (FollowUp("Why\nso?", 1), FollowUp("And then?"))
+    assert file.claims == (Claim("Same.", Verdict.DEPENDS, (), "if True:\n    measured = 1", None, 1e-12),)
 
 
 def test_a_setting_is_read_between_question_and_answer() -> None:

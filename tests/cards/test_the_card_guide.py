@@ -69,6 +69,12 @@ def test_the_shown_key_points_and_claims_can_be_read() -> None:
 
 def test_the_card_to_copy_has_no_problem_of_its_own() -> None:
     path = ROOT / "content" / "losses-and-outputs" / "softmax.md"
-    known = {"softmax-lab": {"temperature"}}
-    said = check.check([SourceFile("losses-and-outputs/softmax.md", path.read_bytes())], known, {"activation-zoo"})
+    file = markdown.parse("softmax.md", path.read_text(encoding="utf-8")).file
+    assert file is not None
+    references = [file.front.demo, *file.front.also, *(prediction.preset for prediction in file.front.predict)]
+    references += [demo_claim.preset for claim in file.claims for demo_claim in claim.demo_claims]
+    known = {"softmax-lab": {preset.preset for preset in references if preset}}
+    said = check.check(
+        [SourceFile("losses-and-outputs/softmax.md", path.read_bytes())], known, file.front.prerequisites
+    )
     assert [problem.says for problem in said if "planned" not in problem.says] == []
