@@ -75,6 +75,7 @@ class CardState:
 class Surprise:
     """A prediction that the run contradicted: "you predicted 39, it was 0"."""
 
+    prediction_id: int
     card_id: int | None
     demo: str
     preset: str
@@ -175,6 +176,7 @@ def _bands_off(prediction: Prediction) -> tuple[float, int]:
 
 def _surprise(prediction: Prediction) -> Surprise:
     return Surprise(
+        prediction_id=prediction.id,
         card_id=prediction.card_id,
         demo=prediction.demo,
         preset=prediction.preset,

@@ -11,15 +11,18 @@ from sqlalchemy.orm import Session
 from starlette.responses import RedirectResponse, Response
 
 from app import db
-from app.demos.views import words
-from app.errors import BadInput
+from app.demos import predicting, views
+from app.demos import queries as demo_queries
+from app.demos.drawing.comparison import comparison
+from app.demos.views import Settled
+from app.errors import BadInput, NotFound
 from app.study import actions, queries, showing, stats, terms
 from app.study.actions import Choices
 from app.study.pace import Pace, Simulation
 from app.study.pages import desk_of
 from app.study.queue import Left
 from app.study.sitting import EPOCH
-from app.study.stats import Surprise, TopicStrength
+from app.study.stats import TopicStrength
 from app.study.tables import Daily
 from app.study.terms import Terms
 from app.viewer import Viewer
@@ -28,6 +31,8 @@ from app.web.deps import CurrentViewer
 
 router = APIRouter(include_in_schema=False)
 WEEKS = 53
+EXAMPLE = ("dropout-lab", "survivor", "survivor", "times_keep")
+"""Demo, preset, what it measures, and the answer that most people give first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,7 @@ class TodayPage:
     answers_this_year: int
     forecast: list[tuple[str, int]]
     topics: list[TopicStrength]
-    surprise: Surprise | None
-    said: str
-    came: str
+    memorable: Settled | None
     mine: Terms
     interview: date | None
     outlook: Simulation | None
@@ -72,7 +75,7 @@ def _page(request: Request, session: Session, viewer: Viewer) -> TodayPage:
     mine = terms.terms_of(session, viewer)
     day = EPOCH + timedelta(days=mine.day(desk.at))
     left = showing.left(session, viewer, desk.at, frontiers=desk.frontiers)
-    surprise = stats.last_surprise(session, viewer)
+    is_newcomer = queries.last_standing_event(session, viewer) is None
     cells = year(stats.heat_map(session, viewer, desk.at), day)
     interview = None if mine.interview_day is None else EPOCH + timedelta(days=mine.interview_day)
     status = request.app.state.engine.status()
@@ -80,19 +83,56 @@ def _page(request: Request, session: Session, viewer: Viewer) -> TodayPage:
     return TodayPage(
         sentence=sentence(left, stats.measured_pace(session, viewer)),
         left=left,
-        is_newcomer=queries.last_standing_event(session, viewer) is None,
+        is_newcomer=is_newcomer,
         cells=cells,
         answers_this_year=sum(cell.answers for cell in cells),
         forecast=[(f"{day + timedelta(days=ahead):%-d %b}", count) for ahead, count in enumerate(counts)],
         topics=stats.topics(session, viewer, desk.at),
-        surprise=surprise,
-        said=words(surprise.predicted) if surprise else "",
-        came=words(surprise.measured) if surprise else "",
+        memorable=_example(session) if is_newcomer else _surprise(session, viewer),
         mine=mine,
         interview=interview,
         outlook=stats.outlook(session, viewer, desk.at) if interview else None,
         is_lab_ready=desk.is_lab_ready,
         lab_says=status.says,
+    )
+
+
+def _surprise(session: Session, viewer: Viewer) -> Settled | None:
+    """The learner's own prediction that was furthest off; None without one, or when its demo is gone."""
+    found = stats.last_surprise(session, viewer)
+    if found is None:
+        return None
+    try:
+        demo = demo_queries.demo(session, found.demo)
+        return views.settled(demo, demo_queries.prediction(session, viewer, found.prediction_id))
+    except NotFound:
+        return None
+
+
+def _example(session: Session) -> Settled | None:
+    """What a surprise looks like, from the kept picture of a true run."""
+    slug, preset_slug, answer, first_thought = EXAMPLE
+    result = demo_queries.stored_result(session, slug, preset_slug)
+    if result is None:
+        return None
+    demo = demo_queries.demo(session, slug)
+    asked = demo.preset(preset_slug).prediction
+    truth, guess = result.answers.get(answer), result.answers.get(first_thought)
+    if asked is None or not isinstance(truth, float) or not isinstance(guess, float):
+        return None
+    knobs = demo.defaults() | demo.preset(preset_slug).knobs
+    return Settled(
+        prompt=predicting.prompt(asked, knobs),
+        you=views.words(guess),
+        measured=views.words(truth),
+        unit=asked.unit,
+        skipped=False,
+        correct=False,
+        gap="",
+        misconception="The first thought of many is to multiply by 1 − p. The layer divides.",
+        restate="",
+        scene=comparison(guess, truth, asked.unit, 0.0),
+        link=f"/demos/{slug}?preset={preset_slug}",
     )
 
 

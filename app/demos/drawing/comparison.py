@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from app.demos.drawing.scene import WIDTH, Canvas, Ruler, Scene, ticks
+from app.demos.drawing.scene import WIDTH, Canvas, Ruler, Scene, text_width, ticks
 from app.web.numbers import number
 
-HEIGHT = 74.0
+HEIGHT = 70.0
 LEFT, RIGHT, LINE = 22.0, WIDTH - 22.0, 46.0
 
 
@@ -53,11 +53,22 @@ def _band(canvas: Canvas, scale: Ruler, measured: float, band: float) -> None:
 
 def _labels(canvas: Canvas, truth: float, guess: float | None, measured: str, you: str) -> None:
     """Above the line, on two levels when they would meet."""
-    canvas.add("text", f"direct t-measured{_side(truth)}", x=truth, y=LINE - 12, text=measured)
+    start, end = _place(canvas, "direct t-measured", truth, LINE - 13, measured)
     if guess is not None:
-        level = LINE - 28 if abs(guess - truth) < 130 else LINE - 12
-        canvas.add("text", f"direct t-you{_side(guess)}", x=guess, y=level, text=you)
+        left, right = _extent(guess, you)
+        level = LINE - 29 if left < end + 6 and start < right + 6 else LINE - 13
+        _place(canvas, "direct t-you", guess, level, you)
 
 
-def _side(x: float) -> str:
-    return "" if x < 90 else " end" if x > WIDTH - 90 else " middle"
+def _extent(x: float, text: str) -> tuple[float, float]:
+    """Centred on ``x``, but inside the picture."""
+    width = text_width(text)
+    start = min(max(x - width / 2, 2.0), WIDTH - width - 2)
+    return start, start + width
+
+
+def _place(canvas: Canvas, classes: str, x: float, y: float, text: str) -> tuple[float, float]:
+    start, end = _extent(x, text)
+    side, at = ("", start) if start <= 2 else (" end", end) if end >= WIDTH - 2 else (" middle", x)
+    canvas.add("text", f"{classes}{side}", x=at, y=y, text=text)
+    return start, end

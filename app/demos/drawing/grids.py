@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import math
 
-from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Scene
+from app.demos.drawing.scene import LINE_HEIGHT, WIDTH, Canvas, Frame, Scene, text_width, wrapped
 from app.demos.result import Edge, Graph, Heatmap, ImageGrid, Node, Picture
 from app.web.numbers import number
 
 STEPS = 10
+RADIUS, TALL = 18.0, 84.0
 
 
 def heatmap(figure: Heatmap) -> Scene:
     canvas = Canvas()
-    left = 12 + max((len(name) for name in figure.rows), default=1) * TEXT
-    columns, rows = max(1, len(figure.columns)), max(1, len(figure.rows))
-    cell = min((WIDTH - left - 8) / columns, 34.0, max(10.0, 260.0 / rows))
-    frame = Frame(left, 30, left + cell * columns, 30 + cell * rows)
     low, high = _range(figure)
+    names = [*figure.rows, number(low, 3)]
+    left = 8 + max(map(text_width, names))
+    columns, rows = max(1, len(figure.columns)), max(1, len(figure.rows))
+    cell = min((WIDTH - left - 8) / columns, 40.0, max(10.0, 290.0 / rows))
+    frame = Frame(left, 30, left + cell * columns, 30 + cell * rows)
     for i, row in enumerate(figure.values):
         for j, value in enumerate(row):
             _cell(canvas, figure, frame, cell, i, j, value, _step(value, low, high, figure))
     _names(canvas, figure, frame, cell)
-    _ramp(canvas, figure, frame, low, high)
-    return Scene(WIDTH, frame.bottom + 34, tuple(canvas.shapes))
+    ramp_end = _ramp(canvas, figure, frame, low, high)
+    width = max(frame.right + 4, ramp_end, text_width(_axes_name(figure)) + 4)
+    return Scene(min(width, WIDTH), frame.bottom + 24, tuple(canvas.shapes))
 
 
 def _range(figure: Heatmap) -> tuple[float, float]:
@@ -60,7 +63,7 @@ def _cell(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float, i: int, j:
     )
     if hatched:
         canvas.add("path", "hatch", d=f"M{x:.1f} {y + cell - 0.6:.1f}L{x + cell - 0.6:.1f} {y:.1f}")
-    if figure.show_values and cell >= 22:
+    if figure.show_values and cell >= 26:
         text = number(value, 2)
         canvas.add(
             "text",
@@ -76,8 +79,8 @@ def _names(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float) -> None:
     for i, name in enumerate(figure.rows):
         if i % every_row == 0:
             canvas.add("text", "tick end", x=frame.left - 5, y=frame.top + (i + 0.5) * cell + 3.5, text=name)
-    widest = max((len(name) for name in figure.columns), default=1)
-    every_column = max(1, math.ceil(widest * TEXT / cell))
+    widest = max(map(text_width, figure.columns), default=8.0)
+    every_column = max(1, math.ceil((widest + 3) / cell))
     for j, name in enumerate(figure.columns):
         if j % every_column == 0:
             canvas.add("text", "tick middle", x=frame.left + (j + 0.5) * cell, y=frame.top - 5, text=name)
@@ -85,19 +88,25 @@ def _names(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float) -> None:
         "text",
         "name",
         x=2.0,
-        y=12.0,
-        text=f"{figure.row_name} ↓  {figure.column_name} →" if figure.column_name else figure.row_name,
+        y=11.0,
+        text=_axes_name(figure),
     )
 
 
-def _ramp(canvas: Canvas, figure: Heatmap, frame: Frame, low: float, high: float) -> None:
-    """The scale itself, as eleven little squares with the values at its ends."""
+def _axes_name(figure: Heatmap) -> str:
+    return f"{figure.row_name} ↓  {figure.column_name} →" if figure.column_name else figure.row_name
+
+
+def _ramp(canvas: Canvas, figure: Heatmap, frame: Frame, low: float, high: float) -> float:
+    """The scale itself, as eleven little squares with the values at its ends; returns where it ends."""
     family = "d" if figure.palette == "diverging" else "q"
     top, start = frame.bottom + 12, frame.left
     for step in range(STEPS + 1):
         canvas.add("rect", f"cell {family}-{step}", x=start + step * 9.0, y=top, width=9.0, height=8.0)
     canvas.add("text", "tick end", x=start - 4, y=top + 8, text=number(low, 3))
-    canvas.add("text", "tick", x=start + 103.0, y=top + 8, text=f"{number(high, 3)} {figure.unit}".strip())
+    upper = f"{number(high, 3)} {figure.unit}".strip()
+    canvas.add("text", "tick", x=start + 103.0, y=top + 8, text=upper)
+    return start + 105.0 + text_width(upper)
 
 
 def images(figure: ImageGrid) -> Scene:
@@ -141,17 +150,21 @@ def _image(canvas: Canvas, one: Picture, x: float, y: float, size: float, low: f
 
 
 def graph(figure: Graph) -> Scene:
+    """Columns wide enough for what stands under the nodes and on the edges."""
     canvas = Canvas()
     columns = [node.column for node in figure.nodes] or [0.0]
     rows = [node.row for node in figure.nodes] or [0.0]
-    wide = (WIDTH - 90) / max(1.0, max(columns) - min(columns))
-    tall = 62.0
-    places = {n.id: (45 + (n.column - min(columns)) * wide, 36 + (n.row - min(rows)) * tall) for n in figure.nodes}
+    under = max((text_width(line) for node in figure.nodes for line in wrapped(node.value, 8)), default=0.0)
+    between = max((text_width(edge.label) for edge in figure.edges), default=0.0) + 2 * RADIUS
+    wide = max(under, between, 60.0) + 10
+    margin = max(under / 2, RADIUS) + 6
+    places = {n.id: (margin + (n.column - min(columns)) * wide, 28 + (n.row - min(rows)) * TALL) for n in figure.nodes}
     for edge in figure.edges:
         _edge(canvas, edge, places)
     for node in figure.nodes:
         _node(canvas, node, *places[node.id])
-    return Scene(WIDTH, 72 + (max(rows) - min(rows)) * tall, tuple(canvas.shapes))
+    width = 2 * margin + (max(columns) - min(columns)) * wide
+    return Scene(width, 82 + (max(rows) - min(rows)) * TALL, tuple(canvas.shapes))
 
 
 def _edge(canvas: Canvas, edge: Edge, places: dict[str, tuple[float, float]]) -> None:
@@ -163,12 +176,13 @@ def _edge(canvas: Canvas, edge: Edge, places: dict[str, tuple[float, float]]) ->
         title=f"{edge.source} → {edge.target} {edge.label}".strip(),
     )
     if edge.label:
-        canvas.add("text", "tick middle halo", x=a + 0.42 * (c - a), y=b + 0.42 * (d - b) - 3, text=edge.label)
+        lift = 6 if b == d else -4
+        canvas.add("text", "tick middle halo", x=(a + c) / 2, y=(b + d) / 2 - lift, text=edge.label)
 
 
 def _node(canvas: Canvas, node: Node, x: float, y: float) -> None:
     title = f"{node.label}: {node.value}" if node.value else node.label
-    canvas.add("circle", f"node m-{node.meaning}", cx=x, cy=y, r=17.0, title=title, quantity=node.quantity)
-    canvas.add("text", "value middle", x=x, y=y + 3.5, text=node.label)
-    if node.value:
-        canvas.add("text", "tick middle halo", x=x, y=y + 29, text=node.value)
+    canvas.add("circle", f"node m-{node.meaning}", cx=x, cy=y, r=RADIUS, title=title, quantity=node.quantity)
+    canvas.add("text", "value middle", x=x, y=y + 4, text=node.label)
+    for index, line in enumerate(wrapped(node.value, 8) if node.value else ()):
+        canvas.add("text", "tick middle halo", x=x, y=y + RADIUS + 14 + LINE_HEIGHT * index, text=line)

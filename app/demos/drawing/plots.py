@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import chain
 
-from app.demos.drawing.scene import TEXT, WIDTH, Canvas, Frame, Key, Ruler, Scene, ruler
+from app.demos.drawing.scene import (
+    LINE_HEIGHT,
+    WIDTH,
+    Canvas,
+    Frame,
+    Key,
+    Ruler,
+    Scene,
+    room_for_ticks,
+    ruler,
+    text_width,
+    wrapped,
+)
 from app.demos.result import BarGroup, Bars, Field2d, Lines, Mark, Series
 from app.web.numbers import number
 
@@ -15,8 +28,14 @@ DIRECT_LABELS = 5
 
 def lines(figure: Lines) -> Scene:
     direct = _labelled_directly(figure.series)
-    right = WIDTH - (max((len(one.name) for one in figure.series), default=0) * TEXT + 8 if direct else 8)
-    frame = Frame(46, 24, right, HEIGHT - 36)
+    names = [line for one in figure.series for line in wrapped(one.name)]
+    right = WIDTH - (max(map(text_width, names), default=0.0) + 8 if direct else 8)
+    ys = chain(
+        *(chain(one.y, one.low or (), one.high or ()) for one in figure.series),
+        (m.y for m in figure.marks if m.y is not None),
+    )
+    y = ruler(figure.y, ys, HEIGHT - 36, 24)
+    frame = Frame(room_for_ticks(y), 24, right, HEIGHT - 36)
     canvas = Canvas()
     x = ruler(
         figure.x,
@@ -24,11 +43,6 @@ def lines(figure: Lines) -> Scene:
         frame.left,
         frame.right,
     )
-    ys = chain(
-        *(chain(one.y, one.low or (), one.high or ()) for one in figure.series),
-        (m.y for m in figure.marks if m.y is not None),
-    )
-    y = ruler(figure.y, ys, frame.bottom, frame.top)
     canvas.axes(frame, x, y, figure.x, figure.y)
     for one in figure.series:
         _series(canvas, one, x, y)
@@ -44,7 +58,7 @@ def lines(figure: Lines) -> Scene:
 
 
 def _labelled_directly(series: tuple[Series, ...]) -> bool:
-    return 1 < len(series) <= DIRECT_LABELS and all(len(one.name) <= 14 and one.style != "points" for one in series)
+    return 1 < len(series) <= DIRECT_LABELS and all(len(one.name) <= 26 and one.style != "points" for one in series)
 
 
 def _series(canvas: Canvas, one: Series, x: Ruler, y: Ruler) -> None:
@@ -95,6 +109,7 @@ def _band(one: Series, x: Ruler, y: Ruler) -> str:
 
 
 def _marks(canvas: Canvas, marks: Iterable[Mark], frame: Frame, x: Ruler | None, y: Ruler) -> None:
+    taken: list[float] = []
     for index, mark in enumerate(marks):
         across = x.at(mark.x) if x and mark.x is not None else None
         up = y.at(mark.y) if mark.y is not None else None
@@ -114,35 +129,56 @@ def _marks(canvas: Canvas, marks: Iterable[Mark], frame: Frame, x: Ruler | None,
             )
         elif up is not None:
             canvas.add("path", f"mark m-{mark.meaning}", d=f"M{frame.left:.1f} {up:.1f}H{frame.right:.1f}")
-            canvas.add("text", f"direct t-{mark.meaning} end", x=frame.right - 2, y=up - 4, text=mark.label)
+            is_met = any(abs(up - 4 - other) < LINE_HEIGHT for other in taken)
+            taken.append(up + 12 if is_met else up - 4)
+            canvas.add("text", f"direct t-{mark.meaning} end", x=frame.right - 2, y=taken[-1], text=mark.label)
 
 
 def _end_labels(canvas: Canvas, series: tuple[Series, ...], frame: Frame, y: Ruler) -> None:
-    """Names beside the lines' ends, kept 12 units apart."""
+    """Names beside the lines' ends, in their order, none upon another and none below the axis."""
     wanted = []
     for one in series:
         last = next((place for value in reversed(one.y) if (place := y.at(value)) is not None), frame.bottom)
-        wanted.append((last, one))
-    below = frame.top - 12
-    for place, one in sorted(wanted, key=lambda pair: pair[0]):
-        below = max(place + 3.5, below + 12)
-        canvas.add("text", f"direct t-{one.meaning}", x=frame.right + 5, y=below, text=one.name)
+        wanted.append((last, wrapped(one.name), one.meaning))
+    wanted.sort(key=lambda entry: entry[0])
+    tops = spread(
+        [(place - LINE_HEIGHT * len(names) / 2, LINE_HEIGHT * len(names)) for place, names, _ in wanted], frame
+    )
+    for top, (_, names, meaning) in zip(tops, wanted, strict=True):
+        for index, name in enumerate(names):
+            y_of_line = top + LINE_HEIGHT * (index + 0.78)
+            canvas.add("text", f"direct t-{meaning}", x=frame.right + 5, y=y_of_line, text=name)
+
+
+def spread(wanted: list[tuple[float, float]], frame: Frame) -> list[float]:
+    """Tops for blocks (wanted top, height), sorted: pushed down until apart, then up until inside."""
+    tops: list[float] = []
+    free = frame.top - LINE_HEIGHT
+    for top, height in wanted:
+        tops.append(max(top, free))
+        free = tops[-1] + height
+    limit = frame.bottom + 8
+    for index in reversed(range(len(tops))):
+        tops[index] = min(tops[index], limit - wanted[index][1])
+        limit = tops[index]
+    return tops
 
 
 def bars(figure: Bars) -> Scene:
-    frame = Frame(46, 24, WIDTH - 6, HEIGHT - 36)
-    canvas = Canvas()
     values = chain(*(group.values for group in figure.groups), (mark.y for mark in figure.marks if mark.y is not None))
-    y = ruler(figure.y, values, frame.bottom, frame.top, from_zero=True)
+    y = ruler(figure.y, values, HEIGHT - 36, 24, from_zero=True)
+    frame = Frame(room_for_ticks(y), 24, WIDTH - 6, HEIGHT - 36)
+    canvas = Canvas()
     base = frame.bottom if y.log else y.at(0.0) or frame.bottom
     slot = (frame.right - frame.left) / max(1, len(figure.categories))
     canvas.add("path", "axis", d=f"M{frame.left:.1f} {frame.top:.1f}V{frame.bottom:.1f}")
     canvas.add("path", "axis", d=f"M{frame.left:.1f} {base:.1f}H{frame.right:.1f}")
     for index, group in enumerate(figure.groups):
         _bar_group(canvas, figure, group, index, frame.left, slot, y, base)
-    every = max(1, -(-len(figure.categories) * max(map(len, figure.categories), default=1) // 44))
+    widest = max((text_width(line) for name in figure.categories for line in wrapped(name, 6)), default=1.0)
+    every = max(1, math.ceil((widest + 4) / slot))
     middles = [(frame.left + slot * (i + 0.5), name) for i, name in enumerate(figure.categories) if i % every == 0]
-    canvas.x_ticks(frame, middles)
+    canvas.x_ticks(frame, middles, slot * every)
     canvas.y_side(frame, y, figure.y)
     _marks(canvas, figure.marks, frame, None, y)
     keys = tuple(Key(group.name, group.meaning, "bar") for group in figure.groups) if len(figure.groups) > 1 else ()

@@ -1,4 +1,4 @@
-"""Shapes, scales and ticks (pure). One unit is one CSS pixel at 360 wide; text stays legible down to 320."""
+"""Shapes, scales and ticks (pure). One unit is one CSS pixel where a picture has its own size; text is 12 units."""
 
 from __future__ import annotations
 
@@ -10,7 +10,22 @@ from app.demos.result import Axis
 from app.web.numbers import number
 
 WIDTH = 360.0
-TEXT = 6.4  # width of one character at 11 px, in units
+LINE_HEIGHT = 13.0
+NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[] "), frozenset("mwMW%@")
+
+
+def text_width(text: str) -> float:
+    """Units that ``text`` takes at 12 units in a wide sans; pictures leave this much room."""
+    return sum(4.6 if letter in NARROW else 10.8 if letter in WIDE else 7.4 for letter in text)
+
+
+def wrapped(text: str, longest: int = 14) -> tuple[str, ...]:
+    """One line, or two that break at the space nearest to the middle."""
+    spaces = [place for place, letter in enumerate(text) if letter == " "]
+    if len(text) <= longest or not spaces:
+        return (text,)
+    middle = min(spaces, key=lambda place: abs(place - len(text) / 2))
+    return text[:middle], text[middle + 1 :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +124,11 @@ def ticks(scale: Ruler, most: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, math.floor(scale.high / step + 1e-9) + 1)]
 
 
+def room_for_ticks(y: Ruler) -> float:
+    """The left edge that leaves place for the numbers beside it."""
+    return 12 + max((text_width(number(value, 3)) for value in ticks(y)), default=0.0)
+
+
 def label(axis: Axis) -> str:
     return f"{axis.name} ({axis.unit})" if axis.unit else axis.name
 
@@ -142,11 +162,15 @@ class Canvas:
         self.y_side(frame, y, y_axis)
         self.add("text", "name end", x=frame.right, y=frame.bottom + 30, text=label(x_axis))
 
-    def x_ticks(self, frame: Frame, places: Sequence[tuple[float | None, str]]) -> None:
+    def x_ticks(self, frame: Frame, places: Sequence[tuple[float | None, str]], room: float = WIDTH) -> None:
+        """``room`` is the width for one name; a longer one is broken into two lines."""
         for at, text in places:
-            if at is not None:
-                self.add("path", "axis", d=f"M{at:.1f} {frame.bottom:.1f}v4")
-                self.add("text", "tick middle", x=at, y=frame.bottom + 15, text=text)
+            if at is None:
+                continue
+            self.add("path", "axis", d=f"M{at:.1f} {frame.bottom:.1f}v4")
+            lines = (text,) if text_width(text) < room - 3 else wrapped(text, 1)
+            for index, line in enumerate(lines):
+                self.add("text", "tick middle", x=at, y=frame.bottom + 16 + 12 * index, text=line)
 
     def y_side(self, frame: Frame, y: Ruler, y_axis: Axis) -> None:
         for value in ticks(y):
