@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from anki.collection import Collection
+from anki import collection as anki_collection  # first: its modules import one another in a circle
+from anki.cards import CardId
+from anki.decks import DeckId
 from anki.scheduler.v3 import Scheduler
 
 from bench.reviewing.data import REVIEWS_A_CARD
@@ -22,7 +24,7 @@ DUE_TODAY = 0.02
 """The share of cards that is due, as in our own collection of cards that come back when memory needs it."""
 
 
-def build(collection: Collection, cards: int) -> None:
+def build(collection: anki_collection.Collection, cards: int) -> None:
     """Review cards with ten log entries each, written as rows: adding them one by one takes minutes."""
     database: Any = collection.db
     notetype, deck, now = collection.models.current()["id"], 1, int(time.time())
@@ -44,21 +46,24 @@ def build(collection: Collection, cards: int) -> None:
         for card in range(1, cards + 1)
     )
     database.executemany("INSERT INTO revlog VALUES (?,?,?,?,?,?,?,?,?)", log)
-    config = collection.decks.config_dict_for_deck_id(deck)  # type: ignore[arg-type]
+    config = collection.decks.config_dict_for_deck_id(DeckId(deck))
     config["rev"]["perDay"] = 9999
     collection.decks.update_config(config)
 
 
 def seconds_each(path: Path, cards: int) -> list[float]:
-    collection = Collection(str(path))
+    collection = anki_collection.Collection(str(path))
     build(collection, cards)
     scheduler = collection.sched
     assert isinstance(scheduler, Scheduler)
     taken = []
     for _ in range(ANSWERS):
         began = time.perf_counter()
-        queued = scheduler.get_queued_cards().cards[0]
-        card = collection.get_card(queued.card.id)  # type: ignore[arg-type]
+        waiting = scheduler.get_queued_cards().cards
+        if not waiting:
+            break
+        queued = waiting[0]
+        card = collection.get_card(CardId(queued.card.id))
         card.start_timer()
         scheduler.answer_card(scheduler.build_answer(card=card, states=queued.states, rating=2))  # type: ignore[arg-type]
         taken.append(time.perf_counter() - began)

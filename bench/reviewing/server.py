@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from app import clock, db
 from app.clock import SystemClock
 from app.study import actions, schedule, showing, study_day, terms, tokens
-from app.study.grading import STATE_COLUMNS, AlreadyAnswered, Answered, MovedOn
+from app.study.grading import STATE_COLUMNS, AlreadyAnswered, Answered, Grade, MovedOn
 from app.study.memory import Rating
 from app.study.schedule import LogEvent, MemoryState
 from app.study.tables import Daily, Memory, Review, StudySetting
@@ -118,7 +118,7 @@ def _usual_engine(engine: Engine) -> Engine:
     return own
 
 
-def _answer_by_orm(session: Session, asked: actions.Grade) -> Answered:
+def _answer_by_orm(session: Session, asked: Grade) -> Answered:
     """The rules of `grading.answer_all` for one grade, with objects."""
     assert asked.rating is not None
     user_id, card_id = asked.viewer.id, asked.shown.card_id
@@ -161,7 +161,7 @@ def _answer_by_orm(session: Session, asked: actions.Grade) -> Answered:
     )
 
 
-def _count_by_orm(session: Session, user_id: int, day: int, asked: actions.Grade) -> None:
+def _count_by_orm(session: Session, user_id: int, day: int, asked: Grade) -> None:
     daily = session.get(Daily, (user_id, day))
     if daily is None:
         daily = Daily(user_id=user_id, study_day=day, reviews=0, again=0, new_cards=0, duration_ms=0)
