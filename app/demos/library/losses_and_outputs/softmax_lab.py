@@ -21,7 +21,8 @@ from app.demos.parameters import Parameters, choice, integer, number, numbers, s
 from app.demos.result import Axis, BarGroup, CodeLine, Heatmap, Mark, Series, identity
 
 NAMES, FIRST, SHARE = ("A", "B", "C", "D"), torch.tensor([0]), Axis(name="probability", low=0, high=1)
-GRID, COLOURS = torch.logspace(-1.3, 1.3, 41, dtype=torch.float64), ("measured", "second", "third", "fourth")
+GRID, COLOURS = torch.logspace(-1.31, 1.31, 41, dtype=torch.float64), ("measured", "second", "third", "fourth")
+LINKS = {"hand-equals-torch": "softmax", "jacobian": "J", "pull": "pull", "argmax-shape": "picks"}
 
 
 class Knobs(Parameters):
@@ -53,27 +54,26 @@ def measure(knobs: Knobs, lab: Lab) -> SimpleNamespace:
 
 
 def pictures(knobs: Knobs, m: SimpleNamespace) -> tuple[Any, ...]:
-    both = {"softmax": m.soft, "sigmoids": m.sigmoids}
-    groups = [BarGroup(name=k, values=p.tolist(), meaning="eval" if p is m.p else "neutral") for k, p in both.items()]
+    both, seen = {"softmax": m.soft, "sigmoids": m.sigmoids}, ("neutral", "measured")
+    bars = [BarGroup(name=k, values=v.tolist(), meaning=seen[v is m.p], quantity=k) for k, v in both.items()]
     said = "; ".join(f"{k} {[round(v, 3) for v in p.tolist()]}" for k, p in both.items()) + f" at T = {m.T:g}."
     over = m.head(m.z / GRID[:, None] + knobs.shift, dim=-1).T.tolist()  # (4, 41)
     lines = [Series(name=n, x=GRID.tolist(), y=y, meaning=c) for n, y, c in zip(NAMES, over, COLOURS, strict=True)]
     x, marks = Axis(name="temperature T", scale="log"), (Mark(label=f"T = {m.T:g}", x=m.T),)
     J: dict[str, Any] = {"rows": NAMES, "columns": NAMES, "values": m.J.tolist(), "palette": "diverging"}
-    J |= {"alt": f"The diagonal is {[round(v, 3) for v in m.J.diag().tolist()]}.", "show_values": True}
+    J |= {"quantity": "J", "alt": f"The diagonal is {[round(v, 3) for v in m.J.diag().tolist()]}.", "show_values": True}
     table = {"rows": [*"012"], "columns": [*map(str, range(m.C))], "values": m.table.tolist(), "palette": "diverging"}
     table |= {"hatched": (m.table != m.top).tolist(), "alt": f"argmax(dim={m.dim}) returns {m.picks.tolist()}."}
     cells = torch.stack([m.scores, m.exp32, m.literal, m.soft32, -m.log_p, m.twice], 1).tolist()  # (4, 6)
     rows = [(name, *map("{:.4g}".format, row)) for name, row in zip(NAMES, cells, strict=True)]
+    told = "; ".join(f"{row[0]}: exp / sum {row[3]}, F.softmax {row[4]}" for row in rows)
     names = "class", "score", "exp(score)", "exp / sum", "F.softmax", "loss if true", "loss if true, softmax twice"
     return (
-        result.Bars(id="heads", title="Both heads", alt=said, categories=NAMES, y=SHARE, groups=groups),
-        result.Lines(
-            id="temperatures", title=f"{knobs.head} over T", alt=said, x=x, y=SHARE, series=lines, marks=marks
-        ),
+        result.Bars(id="heads", title="Softmax and sigmoids", alt=said, categories=NAMES, y=SHARE, groups=bars),
+        result.Lines(id="temperatures", title="Outputs over T", alt=said, x=x, y=SHARE, series=lines, marks=marks),
         Heatmap(id="jacobian", title=f"d {knobs.head} (row) / d score (column)", **J),
-        Heatmap(id="table", title="A table of scores; argmax passes over the hatched ones", **table),
-        result.TableFigure(id="numbers", title="In float32", alt=f"Rows: {rows}.", columns=names, rows=rows),
+        Heatmap(id="table", title="Scores of items (rows); argmax picks the clear cells", quantity="picks", **table),
+        result.TableFigure(id="numbers", title="In float32", alt=told, columns=names, rows=rows),
     )
 
 
@@ -95,9 +95,10 @@ def check(knobs: Knobs, m: SimpleNamespace) -> list[result.Claim]:
         "argmax-shape": ("argmax returns one position per slice; its axis disappears.", m.picks.numel() - wanted),
         "argmax-no-gradient": ("argmax has no gradient.", torch.tensor(m.leaf.argmax().requires_grad)),
         "underflow": ("In float32 scores 106 behind get exactly 0, scores 102 behind do not.", flushed),
-        "literal-fails": ("In float32 exp / sum is NaN beyond ±2 of the ends −104 and 89.", failed),
+        "literal-fails": ("exp / sum in float32: NaN above 91 or below −106, a number from −102 to 87.", failed),
     }
-    return [identity(id, says, float(off.double().abs().max()), 1e-12) for id, (says, off) in zero.items()]
+    sizes = {id: float(off.double().abs().max()) for id, (_, off) in zero.items()}
+    return [identity(id, says, sizes[id], 1e-12, quantity=LINKS.get(id)) for id, (says, _) in zero.items()]
 
 
 def run(knobs: Knobs, lab: Lab) -> result.Result:
@@ -110,9 +111,10 @@ def run(knobs: Knobs, lab: Lab) -> result.Result:
     answers: dict[str, Any] = {name: float(value) for name, value in numbers.items()}
     nan, winner = bool(m.literal.isnan().any()), NAMES[int(m.scores.argmax())]
     answers |= {"literal": "not a number" if nan else "a number", "winner": winner}
-    code = {"exponentials = (scores - scores.max()).exp()": m.exponentials, "exponentials / exponentials.sum()": m.soft}
-    code |= {f"table.argmax(dim={m.dim})": m.picks, "grad(cross_entropy(scores, A), scores)": m.pull}
-    lines = [CodeLine(code=line, value=str(value.tolist())) for line, value in code.items()]
+    code = {"softmax": ("exponentials / exponentials.sum()", m.soft), "J": ("torch.func.jacrev(head)(z)", m.J)}
+    code |= {"picks": (f"table.argmax(dim={m.dim})", m.picks), "pull": ("grad(cross_entropy(scores, A))", m.pull)}
+    tidy = {name: v.round(decimals=4) if v.is_floating_point() else v for name, (_, v) in code.items()}
+    lines = [CodeLine(code=line, value=str(tidy[k].tolist()), quantity=k) for k, (line, _) in code.items()]
     says = f"{winner} leads with p = {m.soft.max():.3f}; A is {answers['odds']:.3g} times as likely as B."
     figures, claims = pictures(knobs, m), check(knobs, m)
     return result.Result(summary=says, figures=figures, claims=claims, answers=answers, code=lines)

@@ -72,14 +72,14 @@ def bars(id: str, title: str, values: dict[Any, float], hatched: Any = None) -> 
 
 
 def pictures(m: SimpleNamespace) -> tuple[Any, ...]:
-    spots = {"W1": (0, 0, m.hand[0]), "a": (1, 1, m.da), "h": (2, 1, m.dh), "W2": (2, 0, m.hand[2]), "z": (3, 1, m.dz)}
-    spots |= {"L": (4, 1, torch.ones(()))}
-    nodes = [Node(id=k, label=k, column=c, row=r, value=f"gradient {d.norm():.4f}") for k, (c, r, d) in spots.items()]
-    factors = [("L", "z", "p − y"), ("z", "W2", "h"), ("z", "h", "W2"), ("h", "a", "φ′(a)"), ("a", "W1", "x")]
+    at = {"W1": (0, 0, m.hand[0]), "a": (1, 1, m.da), "h": (2, 1, m.dh), "W2": (2, 0, m.hand[2]), "z": (3, 1, m.dz)}
+    at["loss"] = (4, 1, torch.ones(()))
+    nodes = [Node(id=k, label=k, column=x, row=y, value=f"{d.norm():.4}", quantity=k) for k, (x, y, d) in at.items()]
+    factors = [("loss", "z", "p − y"), ("z", "W2", "h"), ("z", "h", "W2"), ("h", "a", "φ′(a)"), ("a", "W1", "x")]
     edges = [Edge(source=source, target=target, label=f"× {factor}") for source, target, factor in factors]
     path = "Norms of the gradients: " + ", ".join(f"{node.label} {node.value}" for node in nodes)
     return (
-        Graph(id="network", title="From the loss back, factor by factor", alt=path, nodes=nodes, edges=edges),
+        Graph(id="network", title="Norms of the gradients from the loss back", alt=path, nodes=nodes, edges=edges),
         bars("calls", "Norm of .grad after each call", dict(enumerate(m.norms, 1))),
         bars("weights", "How far the weights moved", {"backward()": m.drift, "step()": m.moved.norm().item()}),
         bars("pulls", "Pull of each example (hatched: right)", dict(enumerate(m.pulls.tolist(), 1)), m.right.tolist()),
@@ -115,6 +115,6 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     answers |= {"received": count - m.lacking, "distinct": distinct, "units": m.H, "drift": m.drift, "zeros": zeros}
     answers |= {"still": int(missed.sum()), "right": int(m.right.sum()), "changed": CHANGED[m.drift > 0]}
     code = {"dz = (p − y) / N": m.dz, "dW2 = dz.T @ h": m.hand[2], "dh = dz @ W2": m.dh, "da = dh * slope(a)": m.da}
-    lines = [CodeLine(code=line, value=f"{[round(v, 4) for v in value[0].tolist()]} …") for line, value in code.items()]
+    lines = [CodeLine(code=k, value=str(v[0].numpy().round(4)), quantity=k.split()[0][1:]) for k, v in code.items()]
     says = f"backward() filled {count - m.lacking} numbers and moved no weight; .grad is {factor:.3g} × the gradient."
     return Result(summary=says, figures=pictures(m), claims=claims, answers=answers, code=lines)

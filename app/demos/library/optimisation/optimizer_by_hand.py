@@ -20,7 +20,7 @@ from app.demos.result import Axis, CodeLine, Field2d, Lines, Result, Series, Tab
 STEPS, EPS, VELOCITY, HELD = 40, 1e-8, ("momentum", "nesterov"), {"adam": 2, "adamw": 2, "rmsprop": 1}
 START, CURVATURE, FIRST = torch.tensor([[-2.0, 2.0], [1.0, 10.0], [1.0, 0.0]], dtype=torch.float64)
 
-CODE = "g = slope(w, t)", "m = b1 * m + (1 - b1) * g  # momentum: + g", "v = b2 * v + (1 - b2) * g * g", "w -= step"
+CODE = "g = slope(w, t)", "m = b1 * m + (1 - b1) * g", "v = b2 * v + (1 - b2) * g * g", "step = lr * mean / root"
 
 
 class Knobs(Parameters):
@@ -70,14 +70,14 @@ def pictures(said: str, drawn: list[tuple[str, Tensor, Any]]) -> tuple[Any, ...]
     t, names = [float(t) for t in range(1, STEPS + 1)], ("step", "g", "m", "v", "step taken", "weight")
     plane = [Series(name=k, x=way[:, 0, 0].tolist(), y=way[:, 0, 1].tolist(), meaning=c) for k, way, c in drawn]
     second = [Series(name=k, x=t, y=way[:, 0, 1].tolist(), meaning=c) for k, way, c in drawn]
-    sizes = [Series(name=k, x=t, y=way[:, 4, 0].abs().tolist(), meaning=c) for k, way, c in drawn]
+    sizes = [Series(name=k, x=t, y=way[:, 4, 0].abs().tolist(), meaning=c, quantity="s") for k, way, c in drawn]
     rows = [(i, *row) for i, row in enumerate(drawn[0][1][:6, [1, 2, 3, 4, 0], 0].tolist(), 1)]
     x, y, time = Axis(name="first weight"), Axis(name="second weight"), Axis(name="step")
     return (
         Field2d(id="paths", title="Both weights over forty steps", alt=said, x=x, y=y, series=plane, square=False),
         Lines(id="steps", title="Size of the first weight's step", alt=said, x=time, y=Axis(name="size"), series=sizes),
         Lines(id="second", title="The second weight", alt=said, x=time, y=y, series=second),
-        TableFigure(id="updates", title="First weight, line by line", alt=f"{rows[0]}", columns=names, rows=rows),
+        TableFigure(id="updates", title="First weight by step", alt=f"Step 1: {rows[0]}.", columns=names, rows=rows),
     )
 
 
@@ -114,7 +114,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     near = "the look-ahead point" if (look - path[1:]).norm() < (theta - path[1:]).norm() else "theta"
     answers = knobs.model_dump() | {key: float(value) for key, value in numbers.items()} | {"stored": near}
     kind, rival = ("L2" if apart else "decoupled", other) if decay or name not in VELOCITY else ("textbook", book)
-    code = [CodeLine(code=k, value=f"{v:.6g}") for k, v in zip(CODE, log[0, 1:, 0].tolist(), strict=True)]
+    code = [CodeLine(code=k, value=f"{v:.6g}", quantity=k[0]) for k, v in zip(CODE, log[0, 1:, 0], strict=True)]
     says = f"{name}: first step {start:.4g}, {start / lr:.4g} × lr; the second weight ends at {path[-1, 1]:.4f}."
     figures = pictures(says, [(name, log, "measured"), (kind, rival, "second")])
     return Result(summary=says, figures=figures, claims=claims, answers=answers, code=code)
