@@ -41,9 +41,9 @@ def measure(knobs: Knobs, lab: Lab) -> SimpleNamespace:
     exponentials = (scores - scores.max()).exp()
     soft, sigmoids = exponentials / exponentials.sum(), 1 / (1 + (-scores).exp())
     head, p = (F.softmax, soft) if knobs.head == "softmax" else (lambda s, dim: s.sigmoid(), sigmoids)
-    J = torch.func.jacrev(lambda z: head(z / T + knobs.shift, dim=-1))(z)  # (4, 4)
-    closed = (eye * p - (torch.outer(p, p) if p is soft else eye * p * p)) / T
-    leaf = scores.clone().requires_grad_()
+    start, closed = z.clone().requires_grad_(), (eye * p - (torch.outer(p, p) if p is soft else eye * p * p)) / T
+    leaf = start / T + knobs.shift
+    J = torch.stack([torch.autograd.grad(out, start, retain_graph=True)[0] for out in head(leaf, dim=-1)])  # (4, 4)
     (pull,) = torch.autograd.grad(F.cross_entropy(leaf[None], FIRST), leaf)
     exp32, soft32, log_p = scores.float().exp(), scores.float().softmax(0), scores.log_softmax(0)
     literal, twice = exp32 / exp32.sum(), -soft.log_softmax(0)  # twice: cross-entropy of what is a softmax already
@@ -111,7 +111,7 @@ def run(knobs: Knobs, lab: Lab) -> result.Result:
     answers: dict[str, Any] = {name: float(value) for name, value in numbers.items()}
     nan, winner = bool(m.literal.isnan().any()), NAMES[int(m.scores.argmax())]
     answers |= {"literal": "not a number" if nan else "a number", "winner": winner}
-    code = {"softmax": ("exponentials / exponentials.sum()", m.soft), "J": ("torch.func.jacrev(head)(z)", m.J)}
+    code = {"softmax": ("exponentials / exponentials.sum()", m.soft), "J": ("grad(output, z) for each output", m.J)}
     code |= {"picks": (f"table.argmax(dim={m.dim})", m.picks), "pull": ("grad(cross_entropy(scores, A))", m.pull)}
     tidy = {name: v.round(decimals=4) if v.is_floating_point() else v for name, (_, v) in code.items()}
     lines = [CodeLine(code=line, value=str(tidy[k].tolist()), quantity=k) for k, (line, _) in code.items()]
