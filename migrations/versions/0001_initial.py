@@ -31,7 +31,12 @@ STATEMENTS = (
 
 
 def upgrade() -> None:
-    op.create_table("deck_stamp", sa.Column("id", sa.Integer(), nullable=False), sa.Column("version", sa.Integer(), nullable=False), sa.PrimaryKeyConstraint("id", name=op.f("pk_deck_stamp")))
+    op.create_table(
+        "deck_stamp",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deck_stamp")),
+    )
     op.create_table(
         "demo",
         sa.Column("slug", sa.String(length=80), nullable=False),
@@ -46,7 +51,11 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("slug", name=op.f("pk_demo")),
     )
-    op.create_table("erasure_seal", sa.Column("id", sa.Integer(), nullable=False), sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_seal")))
+    op.create_table(
+        "erasure_seal",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_seal")),
+    )
     op.create_table(
         "import_batch",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -180,7 +189,13 @@ def upgrade() -> None:
         sa.Column("at", sa.Integer(), nullable=False),
         sa.Column("reviews", sa.Integer(), nullable=False),
         sa.Column("open", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(["open"], ["erasure_seal.id"], name=op.f("fk_erasure_open_erasure_seal"), initially="DEFERRED", deferrable=True),
+        sa.ForeignKeyConstraint(
+            ["open"],
+            ["erasure_seal.id"],
+            name=op.f("fk_erasure_open_erasure_seal"),
+            initially="DEFERRED",
+            deferrable=True,
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure")),
     )
     op.create_table(
@@ -232,7 +247,11 @@ def upgrade() -> None:
         sa.Column("interview_day", sa.Integer(), nullable=True),
         sa.Column("minutes_a_day", sa.Integer(), nullable=True),
         sa.Column("keys_on", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["parameters_id"], ["scheduler_parameters.id"], name=op.f("fk_study_setting_parameters_id_scheduler_parameters")),
+        sa.ForeignKeyConstraint(
+            ["parameters_id"],
+            ["scheduler_parameters.id"],
+            name=op.f("fk_study_setting_parameters_id_scheduler_parameters"),
+        ),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_study_setting_user_id_user")),
         sa.PrimaryKeyConstraint("user_id", name=op.f("pk_study_setting")),
     )
@@ -268,8 +287,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("memory", schema=None) as batch_op:
-        batch_op.create_index("ix_memory_reviews", ["user_id", "due_day", "last_day", "stability"], unique=False, sqlite_where=sa.text("phase = 'review'"))
-        batch_op.create_index("ix_memory_steps", ["user_id", "due_day", "due_at_ms"], unique=False, sqlite_where=sa.text("phase IN ('learning', 'relearning')"))
+        batch_op.create_index(
+            "ix_memory_reviews",
+            ["user_id", "due_day", "last_day", "stability"],
+            unique=False,
+            sqlite_where=sa.text("phase = 'review'"),
+        )
+        batch_op.create_index(
+            "ix_memory_steps",
+            ["user_id", "due_day", "due_at_ms"],
+            unique=False,
+            sqlite_where=sa.text("phase IN ('learning', 'relearning')"),
+        )
         batch_op.create_index("ix_memory_undone", ["user_id"], unique=False, sqlite_where=sa.text("phase = 'new'"))
 
     op.create_table(
@@ -325,8 +354,12 @@ def upgrade() -> None:
             name=op.f("ck_review_kind"),
         ),
         sa.ForeignKeyConstraint(["card_id"], ["card.id"], name=op.f("fk_review_card_id_card")),
-        sa.ForeignKeyConstraint(["note_version_id"], ["note_version.id"], name=op.f("fk_review_note_version_id_note_version")),
-        sa.ForeignKeyConstraint(["parameters_id"], ["scheduler_parameters.id"], name=op.f("fk_review_parameters_id_scheduler_parameters")),
+        sa.ForeignKeyConstraint(
+            ["note_version_id"], ["note_version.id"], name=op.f("fk_review_note_version_id_note_version")
+        ),
+        sa.ForeignKeyConstraint(
+            ["parameters_id"], ["scheduler_parameters.id"], name=op.f("fk_review_parameters_id_scheduler_parameters")
+        ),
         sa.ForeignKeyConstraint(["prediction_id"], ["prediction.id"], name=op.f("fk_review_prediction_id_prediction")),
         sa.ForeignKeyConstraint(["undoes"], ["review.id"], name=op.f("fk_review_undoes_review")),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_review_user_id_user")),

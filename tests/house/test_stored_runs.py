@@ -1,0 +1,36 @@
+"""The pictures that a fresh clone shows are true runs of the demonstrations as they stand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from app.demos import catalogue
+from tests.house.repository import ROOT
+
+LIBRARY = ROOT / "app/demos/library"
+STORED = ROOT / "app/demos/stored"
+FILES = {path.stem.replace("_", "-"): path for path in LIBRARY.glob("*/*.py") if path.stem != "__init__"}
+
+
+def test_every_demonstration_has_its_teaching_file() -> None:
+    assert not [str(path) for path in FILES.values() if not path.with_suffix(".yaml").exists()]
+
+
+def test_exactly_the_demonstrations_are_stored() -> None:
+    assert {path.stem for path in STORED.glob("*.json")} == FILES.keys()
+
+
+@pytest.mark.parametrize("slug", sorted(FILES))
+def test_stored_runs_are_of_the_present_files(slug: str) -> None:
+    stored = json.loads((STORED / f"{slug}.json").read_text(encoding="utf-8"))
+    assert stored["version"] == version(FILES[slug]), "run ./run describe"
+    presets = {preset.slug for preset in catalogue.one(slug).teaching.presets}
+    assert stored["results"].keys() == presets
+
+
+def version(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes() + path.with_suffix(".yaml").read_bytes()).hexdigest()[:12]
