@@ -23,7 +23,7 @@ from app.study import grading, queries, schedule, study_day, terms, tokens
 from app.study.grading import Grade
 from app.study.memory import Rating
 from app.study.schedule import SchedulerParameters
-from app.study.tables import CardMark, Erasure, Parameters, Review, StudySetting
+from app.study.tables import CardMark, DeckStamp, Erasure, Parameters, Review, StudySetting
 from app.study.tokens import Shown
 from app.viewer import Viewer
 
@@ -220,6 +220,8 @@ def _mark(session: Session, viewer: Viewer, card_id: int, values: dict[str, Any]
     queries.require_card(session, viewer, card_id)
     row = {"user_id": viewer.id, "card_id": card_id, "suspended": False} | values
     session.execute(insert(CardMark).values(row).on_conflict_do_update(set_=values))
+    stamp = insert(DeckStamp).values(id=1, version=1)  # the day's lists are found anew
+    session.execute(stamp.on_conflict_do_update(set_={"version": DeckStamp.version + 1}))
 
 
 def _checked(choices: Choices, today: int) -> SchedulerParameters:

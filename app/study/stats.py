@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import db
 from app.demos.tables import Prediction
-from app.study import memory, pace, schedule, showing, terms
+from app.study import lists, memory, pace, schedule, showing, terms
 from app.study.pace import Pace, Simulation
 from app.study.schedule import Phase
 from app.study.tables import REVIEWS, STEPS, Daily
@@ -89,7 +89,7 @@ def forecast(session: Session, viewer: Viewer, at: datetime, days: int = FORECAS
     """Reviews due on each of the next study days; the first is today with all that is overdue."""
     mine = terms.terms_of(session, viewer)
     today = mine.day(at)
-    cap = schedule.capped_due_day(showing.FAR_FUTURE_DAY, today, mine.not_after_day)
+    cap = schedule.capped_due_day(lists.FAR_FUTURE_DAY, today, mine.not_after_day)
     values = {"user": viewer.id, "today": today, "last": today + days - 1, "cap": cap}
     counts = [0] * days
     for day, count in db.cursor(session).execute(_FORECAST, values):

@@ -1,0 +1,165 @@
+"""The lists of a study day: open steps, due reviews from the weakest on, new cards in their order.
+
+What is kept between requests is only for speed and holds exactly as long as it would be found again: reviews that are
+due today only become fewer by answers, which are read from the log; anything else looks them up anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.study import queue
+from app.study.queue import Left, QueueCard, Today
+from app.study.tables import STEPS
+
+BACKLOG = 1000
+SPARE_NEW = 20
+CARDS_A_NOTE = 8
+COUNT_LIMIT = 1000
+"""New cards of a topic are counted up to here."""
+VIEWERS_KEPT = 1000
+FAR_FUTURE_DAY = 1_000_000
+PLACES_A_NOTE = 1000
+
+# CROSS JOIN: the order of the tables is ours, because the planner cannot know that a learner's lists are short.
+MARKED = "LEFT JOIN card_mark AS mark ON mark.user_id = :user AND mark.card_id = card.id"
+MAY_BE_SHOWN = """card.archived_at IS NULL AND NOT coalesce(mark.suspended, FALSE) AND mark.buried_day IS NOT :today
+AND (:topic IS NULL OR card.note_id IN (SELECT id FROM note WHERE topic = :topic))
+AND NOT EXISTS (SELECT 1 FROM card AS sibling
+    CROSS JOIN memory AS seen ON seen.user_id = :user AND seen.card_id = sibling.id
+    WHERE sibling.note_id = card.note_id AND sibling.id <> card.id AND seen.last_day = :today)"""
+CARDS = f"CROSS JOIN card ON card.id = some.card_id {MARKED} WHERE {MAY_BE_SHOWN}"
+_STEPS = f"SELECT card_id, due_day, due_at_ms FROM memory WHERE user_id = :user AND {STEPS} AND due_day <= :today"
+_DUE = """SELECT card_id, last_day, stability FROM memory INDEXED BY ix_memory_reviews
+WHERE user_id = :user AND phase = 'review' AND due_day <= :due_until AND last_day IS NOT :today
+ORDER BY due_day LIMIT :backlog"""
+_UNDONE = "SELECT card_id FROM memory WHERE user_id = :user AND phase = 'new'"
+PLACE = f"note.position * {PLACES_A_NOTE} + card.position"
+_WEAK = f"SELECT json_group_array(json_array(card.id, card.note_id, last_day, stability)) FROM ({_DUE}) AS some {CARDS}"
+_SHORT = f"""
+SELECT json_array(
+  (SELECT json_group_array(json_array(card.id, card.note_id, due_day, due_at_ms)) FROM ({_STEPS}) AS some {CARDS}),
+  (SELECT json_group_array(json_array(card.id, note.id, {PLACE}))
+   FROM ({_UNDONE}) AS some CROSS JOIN card ON card.id = some.card_id
+   CROSS JOIN note ON note.id = card.note_id {MARKED} WHERE {MAY_BE_SHOWN}),
+  (SELECT json_group_array(json_array(card_id, note_id, place)) FROM (
+   SELECT card.id AS card_id, card.note_id, {PLACE} AS place
+   FROM note INDEXED BY ix_note_position CROSS JOIN card ON card.note_id = note.id
+   LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id {MARKED}
+   WHERE note.position >= :frontier AND memory.card_id IS NULL AND {MAY_BE_SHOWN}
+   ORDER BY note.position, card.position LIMIT :fresh)))
+"""
+_FRONTIER = """
+SELECT note.position FROM note INDEXED BY ix_note_position CROSS JOIN card ON card.note_id = note.id
+LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id
+WHERE note.position >= :frontier AND card.archived_at IS NULL AND memory.card_id IS NULL
+ORDER BY note.position LIMIT 1
+"""
+_NEWS = """
+SELECT review.id, review.kind, review.study_day, card.note_id
+FROM review CROSS JOIN card ON card.id = review.card_id WHERE review.user_id = ? AND review.id > ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DayLists:
+    """The first card of each list in the order of `queue.build`, how many notes each has, and what waits."""
+
+    step: QueueCard | None
+    review: QueueCard | None
+    fresh: QueueCard | None
+    left: Left
+    next_at_ms: int | None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """``stamp``: the deck's version. ``reviews``: note → its weakest due card, the weakest first."""
+
+    stamp: int
+    frontier: int
+    day: tuple[int, int] | None = None
+    last_id: int = 0
+    reviews: dict[int, QueueCard] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Frontiers:
+    """For each viewer, the place before which every card of the deck was introduced, and the day's due reviews.
+
+    Kept by the web process for speed alone; without it both are looked up from the beginning.
+    """
+
+    _kept: OrderedDict[int, _Kept] = field(default_factory=OrderedDict)
+
+    def kept(self, cursor: Any, user_id: int) -> _Kept:
+        row = cursor.execute("SELECT version FROM deck_stamp WHERE id = 1").fetchone()
+        stamp = row[0] if row else 0
+        kept = self._kept.get(user_id)
+        if kept is None or kept.stamp != stamp:
+            kept = self._kept[user_id] = _Kept(stamp, 0)
+        self._kept.move_to_end(user_id)
+        if len(self._kept) > VIEWERS_KEPT:
+            self._kept.popitem(last=False)
+        found = cursor.execute(_FRONTIER, {"user": user_id, "frontier": kept.frontier}).fetchone()
+        kept.frontier = found[0] if found else FAR_FUTURE_DAY * PLACES_A_NOTE
+        return kept
+
+
+def find(cursor: Any, values: Mapping[str, Any], today: Today, frontiers: Frontiers | None) -> DayLists:
+    """Asks for more new cards than are allowed, since siblings of due ones drop out; again when that was too few."""
+    kept = frontiers.kept(cursor, values["user"]) if frontiers else _Kept(0, 0)
+    due = _reviews(cursor, values, today, kept)
+    limit = 2 * today.new_left + SPARE_NEW
+    for _ in range(2):
+        asked = {**values, "frontier": kept.frontier, "fresh": limit}
+        steps, undone, fresh = json.loads(cursor.execute(_SHORT, asked).fetchone()[0])
+        open_notes = {row[1] for row in steps}
+        new = [row for row in undone + fresh if row[1] not in open_notes and row[1] not in due]
+        new_notes = {row[1] for row in new}
+        if len(new_notes) >= today.new_left or len(fresh) < limit:
+            break
+        limit = CARDS_A_NOTE * (today.new_left + len(open_notes) + len(due))
+    cards = [QueueCard(row[0], row[1], "", 0, "learning", due_day=row[2], due_at_ms=row[3]) for row in steps]
+    waiting = [card.due_at_ms for card in cards if card.due_at_ms is not None and not queue.is_step_due(card, today)]
+    closed = len(due.keys() - open_notes)
+    return DayLists(
+        step=min(cards, key=lambda card: (card.due_day or 0, card.due_at_ms or 0, card.card_id), default=None),
+        review=next((card for note, card in due.items() if note not in open_notes), None),
+        fresh=new_card(min(new, key=lambda row: (row[2], row[0]))) if new else None,
+        left=Left(len(open_notes), closed, min(len(new_notes), max(today.new_left, 0))),
+        next_at_ms=min(waiting, default=None),
+    )
+
+
+def _reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> dict[int, QueueCard]:
+    """The due reviews, one a note. An answer takes its note out for the day; an undo has all of them found anew."""
+    news = cursor.execute(_NEWS, (values["user"], kept.last_id)).fetchall() if kept.day else []
+    is_same_day = kept.day == (today.study_day, values["due_until"]) and today.topic is None
+    if is_same_day and all(kind != "undo" and day == today.study_day for _, kind, day, _ in news):
+        for event_id, _, _, note_id in news:
+            kept.reviews.pop(note_id, None)
+            kept.last_id = max(kept.last_id, event_id)
+        return kept.reviews
+    last = cursor.execute("SELECT max(id) FROM review WHERE user_id = ?", (values["user"],)).fetchone()[0] or 0
+    rows = json.loads(cursor.execute(_WEAK, values).fetchone()[0])
+    reviews: dict[int, QueueCard] = {}
+    for card in weakest_first(rows, today.study_day):
+        reviews.setdefault(card.note_id, card)
+    if today.topic is None and len(rows) < BACKLOG:
+        kept.day, kept.last_id, kept.reviews = (today.study_day, values["due_until"]), last, reviews
+    return reviews
+
+
+def weakest_first(rows: Sequence[Sequence[Any]], day: int) -> list[QueueCard]:
+    """Retrievability falls with elapsed days over stability, so the quotient alone gives the order."""
+    rows = sorted(rows, key=lambda row: (-max(day - row[2], 0) / row[3], row[0]))
+    return [QueueCard(row[0], row[1], "", 0, "review", last_day=row[2]) for row in rows]
+
+
+def new_card(row: Sequence[Any]) -> QueueCard:
+    return QueueCard(row[0], row[1], "", row[2])
