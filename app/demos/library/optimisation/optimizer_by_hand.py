@@ -75,7 +75,7 @@ def pictures(said: str, drawn: list[tuple[str, Tensor, Any]]) -> tuple[Any, ...]
     x, y, time = Axis(name="first weight"), Axis(name="second weight"), Axis(name="step")
     return (
         Field2d(id="paths", title="Both weights over forty steps", alt=said, x=x, y=y, series=plane, square=False),
-        Lines(id="steps", title="Size of the first weight's step", alt=said, x=time, y=Axis(name="size"), series=sizes),
+        Lines(id="steps", title="First weight's step", alt=said, x=time, y=Axis(name="size", low=0), series=sizes),
         Lines(id="second", title="The second weight", alt=said, x=time, y=y, series=second),
         TableFigure(id="updates", title="First weight by step", alt=f"Step 1: {rows[0]}.", columns=names, rows=rows),
     )
