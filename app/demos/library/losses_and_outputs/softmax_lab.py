@@ -72,9 +72,7 @@ def pictures(knobs: Knobs, m: SimpleNamespace) -> tuple[Any, ...]:
         result.Bars(id="heads", title="Softmax and sigmoids", alt=said, categories=NAMES, y=SHARE, groups=bars),
         result.Lines(id="temperatures", title="Outputs over T", alt=said, x=x, y=SHARE, series=lines, marks=marks),
         Heatmap(id="jacobian", title=f"d {knobs.head} (row) / d score (column)", **J),
-        Heatmap(
-            id="table", title="Scores; argmax picks the clear cells", show_values=m.C < 9, quantity="picks", **table
-        ),
+        Heatmap(id="table", title="Scores; argmax picks clear cells", show_values=m.C < 9, quantity="picks", **table),
         result.TableFigure(id="numbers", title="In float32", alt=told, columns=names, rows=rows),
     )
 
