@@ -61,7 +61,7 @@ def _replace(
             title=data["title"],
             explanation_html=render(data["explanation"]),
             source_note=data["source_note"],
-            source_html=highlight(data["source"], PythonLexer(), HtmlFormatter(cssclass="hl", wrapcode=True)),
+            source_html=highlight(data["source"], PythonLexer(), HtmlFormatter(cssclass="highlight", wrapcode=True)),
             schema=data["schema"],
             teaching=data["teaching"],
             version=data["version"],

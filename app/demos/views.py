@@ -1,4 +1,4 @@
-"""What the templates print: controls, the result with its drawings, the comparison with a prediction (pure)."""
+"""What the templates print: controls, the result with its drawings, the comparison with a prediction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from app.demos import predicting
 from app.demos.drawing import draw
 from app.demos.drawing.comparison import comparison
-from app.demos.drawing.scene import Scene
+from app.demos.drawing.scene import PANEL, WIDTH, Scene
 from app.demos.queries import Described
 from app.demos.result import Claim, CodeLine, Drawn, Result, SmallMultiples, TableFigure
 from app.demos.tables import Prediction as StoredPrediction
@@ -73,9 +73,10 @@ class FigureView:
     rows: tuple[tuple[str, ...], ...]
 
 
-def figure_view(figure: Drawn) -> FigureView:
-    panels = tuple(figure_view(panel) for panel in figure.panels) if isinstance(figure, SmallMultiples) else ()
-    scene = None if isinstance(figure, SmallMultiples | TableFigure) else draw(figure)
+def figure_view(figure: Drawn, width: float = WIDTH) -> FigureView:
+    """``width`` in units; the panels of small multiples are drawn smaller, so that their text is not."""
+    panels = tuple(figure_view(panel, PANEL) for panel in figure.panels) if isinstance(figure, SmallMultiples) else ()
+    scene = None if isinstance(figure, SmallMultiples | TableFigure) else draw(figure, width)
     columns, rows = table_of(figure)
     return FigureView(figure, scene, panels, columns, rows)
 
@@ -117,7 +118,8 @@ class ResultView:
 
 def result_view(result: Result, *, stored: bool = False, hides: Sequence[str] = ()) -> ResultView:
     """``hides`` names figures to leave out; with any, the sentences and numbers are left out as well."""
-    figures = tuple(figure_view(figure) for figure in result.figures if figure.id not in hides)
+    shown = (figure for figure in result.figures if figure.id not in hides)
+    figures = tuple(figure_view(figure) for figure in shown if not isinstance(figure, TableFigure) or figure.rows)
     if hides:
         return ResultView("", figures, (), (), result.versions, stored)
     return ResultView(result.summary, figures, result.claims, result.code, result.versions, stored)

@@ -131,7 +131,7 @@ def _example(session: Session) -> Settled | None:
         gap="",
         misconception="The first thought of many is to multiply by 1 − p. The layer divides.",
         restate="",
-        scene=comparison(guess, truth, asked.unit, 0.0),
+        scene=comparison(guess, truth, asked.unit, 0.0, "first thought"),
         link=f"/demos/{slug}?preset={preset_slug}",
     )
 
@@ -140,14 +140,16 @@ def sentence(left: Left, pace: Pace) -> str:
     """Minutes only once the learner's own pace is known."""
     if left.total == 0:
         return "Nothing is due. Memory works while you rest."
-    parts = [f"{left.review + left.learning} to review"] if left.review + left.learning else []
-    parts += [f"{left.new} new"] if left.new else []
+    reviews = left.review + left.learning
     time = (
         f", about {render.plural(max(1, round(left.total * pace.seconds_per_answer / 60)), 'minute')}"
         if pace.is_shown
         else ""
     )
-    return f"{render.plural(left.total, 'card')}{time}: {' and '.join(parts)}."
+    if not reviews:
+        return f"{render.plural(left.new, 'new card')}{time}."
+    more = f", {left.new} of them new" if left.new else ""
+    return f"{render.plural(left.total, 'card')}{more}{time}."
 
 
 def year(counts: dict[int, Daily], today: date) -> list[DayCell]:

@@ -19,7 +19,9 @@ def number(value: float | int | bool | str | None, digits: int = 4) -> str:
         return "NaN"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value != 0 and not 1e-3 <= abs(value) < 1e6:
+    if value == 0:
+        return "0"
+    if not 1e-3 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.{max(0, digits - 2)}e}".split("e")
         return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")
     text = f"{value:.{digits}g}" if abs(value) < 10**digits else f"{value:.0f}"

@@ -122,9 +122,26 @@
     disconnectedCallback() { this.source?.close(); }
   });
 
+  /* What scrolls sideways can be reached by keyboard. */
+  function prepareScrolling(where) {
+    for (const one of where.querySelectorAll("pre, table, .table-scroll, .formula, math[display=block]")) {
+      if (one.scrollWidth > one.clientWidth && !one.hasAttribute("tabindex")) {
+        one.tabIndex = 0;
+        if (one.matches("pre, .table-scroll, .formula")) {
+          one.setAttribute("role", "region");
+          one.setAttribute("aria-label", "Scrolls sideways");
+        }
+      }
+    }
+  }
+
   function prepare(where) {
     for (const range of where.querySelectorAll("[data-slider]")) prepareSlider(range);
+    prepareScrolling(where);
+    const here = where.querySelector(".presets [aria-current]");
+    if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 3;
   }
+  document.addEventListener("toggle", () => prepareScrolling(document), true);
   const ready = () => prepare(document);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
   /* Trouble stands above the page, which stays as it was, until the next request. */

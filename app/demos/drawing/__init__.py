@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from app.demos.drawing import grids, plots
-from app.demos.drawing.scene import Scene
+from app.demos.drawing.scene import WIDTH, Scene
 from app.demos.result import Bars, Drawn, Field2d, Graph, Heatmap, ImageGrid, Lines
 
 
-def draw(figure: Drawn) -> Scene:
+def draw(figure: Drawn, width: float = WIDTH) -> Scene:
     """Tables and small multiples have no scene of their own; raises TypeError for them."""
     match figure:
         case Lines():
-            return plots.lines(figure)
+            return plots.lines(figure, width)
         case Bars():
-            return plots.bars(figure)
+            return plots.bars(figure, width)
         case Field2d():
-            return plots.field(figure)
+            return plots.field(figure, width)
         case Heatmap():
-            return grids.heatmap(figure)
+            return grids.heatmap(figure, width)
         case ImageGrid():
-            return grids.images(figure)
+            return grids.images(figure, width)
         case Graph():
             return grids.graph(figure)
     raise TypeError(f"{type(figure).__name__} is not drawn as one scene")

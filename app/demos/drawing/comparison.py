@@ -11,7 +11,7 @@ HEIGHT = 70.0
 LEFT, RIGHT, LINE = 22.0, WIDTH - 22.0, 46.0
 
 
-def comparison(you: float | None, measured: float, unit: str, band: float) -> Scene | None:
+def comparison(you: float | None, measured: float, unit: str, band: float, who: str = "you") -> Scene | None:
     """None when the measurement is no finite number. ``band`` is half the width of what counts as right."""
     if not math.isfinite(measured):
         return None
@@ -28,7 +28,7 @@ def comparison(you: float | None, measured: float, unit: str, band: float) -> Sc
     _band(canvas, scale, measured, band)
     truth = scale.at(measured) or LEFT
     guess = scale.at(you) if you is not None else None
-    _labels(canvas, truth, guess, f"measured {number(measured)} {unit}".strip(), f"you {number(you)} {unit}".strip())
+    _labels(canvas, truth, guess, f"measured {number(measured)} {unit}".strip(), f"{who} {number(you)} {unit}".strip())
     canvas.add(
         "rect",
         "point m-measured",

@@ -12,21 +12,21 @@ STEPS = 10
 RADIUS, TALL = 18.0, 84.0
 
 
-def heatmap(figure: Heatmap) -> Scene:
+def heatmap(figure: Heatmap, width: float = WIDTH) -> Scene:
     canvas = Canvas()
     low, high = _range(figure)
     names = [*figure.rows, number(low, 3)]
     left = 8 + max(map(text_width, names))
     columns, rows = max(1, len(figure.columns)), max(1, len(figure.rows))
-    cell = min((WIDTH - left - 8) / columns, 40.0, max(10.0, 290.0 / rows))
+    cell = min((width - left - 8) / columns, 40.0, max(10.0, 290.0 / rows))
     frame = Frame(left, 30, left + cell * columns, 30 + cell * rows)
     for i, row in enumerate(figure.values):
         for j, value in enumerate(row):
             _cell(canvas, figure, frame, cell, i, j, value, _step(value, low, high, figure))
     _names(canvas, figure, frame, cell)
     ramp_end = _ramp(canvas, figure, frame, low, high)
-    width = max(frame.right + 4, ramp_end, text_width(_axes_name(figure)) + 4)
-    return Scene(min(width, WIDTH), frame.bottom + 24, tuple(canvas.shapes))
+    reach = max(frame.right + 4, ramp_end, text_width(_axes_name(figure)) + 4)
+    return Scene(min(reach, width), frame.bottom + 24, tuple(canvas.shapes))
 
 
 def _range(figure: Heatmap) -> tuple[float, float]:
@@ -44,6 +44,15 @@ def _step(value: float, low: float, high: float, figure: Heatmap) -> str:
         return "q-none"
     share = min(1.0, max(0.0, (value - low) / (high - low)))
     return f"{'d' if figure.palette == 'diverging' else 'q'}-{round(share * STEPS)}"
+
+
+def ground(step: str) -> str:
+    """Which of three text colours is legible on a cell of this step, in both schemes."""
+    family, _, place = step.partition("-")
+    if not place.isdigit():
+        return ""
+    depth = 2 * abs(int(place) - STEPS // 2) if family == "d" else int(place)
+    return "on-low" if depth <= 4 else "on-middle" if depth <= (8 if family == "d" else 6) else "on-high"
 
 
 def _cell(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float, i: int, j: int, value: float, step: str) -> None:
@@ -67,7 +76,7 @@ def _cell(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float, i: int, j:
         text = number(value, 2)
         canvas.add(
             "text",
-            f"value middle on-{step}",
+            f"value middle {ground(step)}",
             x=x + cell / 2,
             y=y + cell / 2 + 3,
             text=text if len(text) <= 5 else number(value, 1),
@@ -109,10 +118,10 @@ def _ramp(canvas: Canvas, figure: Heatmap, frame: Frame, low: float, high: float
     return start + 105.0 + text_width(upper)
 
 
-def images(figure: ImageGrid) -> Scene:
+def images(figure: ImageGrid, width: float = WIDTH) -> Scene:
     canvas = Canvas()
     across = min(4, max(1, len(figure.images)))
-    size = (WIDTH - 8 * (across - 1)) / across
+    size = (width - 8 * (across - 1)) / across
     low = figure.low if figure.low is not None else min((_least(one) for one in figure.images), default=0.0)
     high = figure.high if figure.high is not None else max((_most(one) for one in figure.images), default=1.0)
     tallest = 0.0
@@ -120,7 +129,7 @@ def images(figure: ImageGrid) -> Scene:
         x, y = (index % across) * (size + 8), (index // across) * (size + 24)
         tallest = max(tallest, y + size + 20)
         _image(canvas, one, x, y, size, low, high if high > low else low + 1)
-    return Scene(WIDTH, tallest, tuple(canvas.shapes))
+    return Scene(width, tallest, tuple(canvas.shapes))
 
 
 def _least(one: Picture) -> float:

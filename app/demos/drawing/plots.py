@@ -14,6 +14,7 @@ from app.demos.drawing.scene import (
     Key,
     Ruler,
     Scene,
+    height_of,
     room_for_ticks,
     ruler,
     text_width,
@@ -22,20 +23,21 @@ from app.demos.drawing.scene import (
 from app.demos.result import BarGroup, Bars, Field2d, Lines, Mark, Series
 from app.web.numbers import number
 
-HEIGHT = 232.0
 DIRECT_LABELS = 5
+WIDEST_GROUP = 96.0
 
 
-def lines(figure: Lines) -> Scene:
+def lines(figure: Lines, width: float = WIDTH) -> Scene:
+    height = height_of(width)
     direct = _labelled_directly(figure.series)
     names = [line for one in figure.series for line in wrapped(one.name)]
-    right = WIDTH - (max(map(text_width, names), default=0.0) + 8 if direct else 8)
+    right = width - (max(map(text_width, names), default=0.0) + 8 if direct else 8)
     ys = chain(
         *(chain(one.y, one.low or (), one.high or ()) for one in figure.series),
         (m.y for m in figure.marks if m.y is not None),
     )
-    y = ruler(figure.y, ys, HEIGHT - 36, 24)
-    frame = Frame(room_for_ticks(y), 24, right, HEIGHT - 36)
+    y = ruler(figure.y, ys, height - 36, 24)
+    frame = Frame(room_for_ticks(y), 24, right, height - 36)
     canvas = Canvas()
     x = ruler(
         figure.x,
@@ -54,7 +56,7 @@ def lines(figure: Lines) -> Scene:
         if direct
         else tuple(Key(one.name, one.meaning, "point" if one.style == "points" else "line") for one in figure.series)
     )
-    return Scene(WIDTH, HEIGHT, tuple(canvas.shapes), keys)
+    return Scene(width, height, tuple(canvas.shapes), keys)
 
 
 def _labelled_directly(series: tuple[Series, ...]) -> bool:
@@ -164,10 +166,11 @@ def spread(wanted: list[tuple[float, float]], frame: Frame) -> list[float]:
     return tops
 
 
-def bars(figure: Bars) -> Scene:
+def bars(figure: Bars, width: float = WIDTH) -> Scene:
+    height = height_of(width)
     values = chain(*(group.values for group in figure.groups), (mark.y for mark in figure.marks if mark.y is not None))
-    y = ruler(figure.y, values, HEIGHT - 36, 24, from_zero=True)
-    frame = Frame(room_for_ticks(y), 24, WIDTH - 6, HEIGHT - 36)
+    y = ruler(figure.y, values, height - 36, 24, from_zero=True)
+    frame = Frame(room_for_ticks(y), 24, width - 6, height - 36)
     canvas = Canvas()
     base = frame.bottom if y.log else y.at(0.0) or frame.bottom
     slot = (frame.right - frame.left) / max(1, len(figure.categories))
@@ -182,16 +185,16 @@ def bars(figure: Bars) -> Scene:
     canvas.y_side(frame, y, figure.y)
     _marks(canvas, figure.marks, frame, None, y)
     keys = tuple(Key(group.name, group.meaning, "bar") for group in figure.groups) if len(figure.groups) > 1 else ()
-    return Scene(WIDTH, HEIGHT, tuple(canvas.shapes), keys)
+    return Scene(width, height, tuple(canvas.shapes), keys)
 
 
 def _bar_group(
     canvas: Canvas, figure: Bars, group: BarGroup, index: int, left: float, slot: float, y: Ruler, base: float
 ) -> None:
-    share = 0.84 * slot / len(figure.groups)
+    share = min(0.84 * slot, WIDEST_GROUP) / len(figure.groups)
     for place, value in enumerate(group.values):
         top = y.at(value)
-        start = left + slot * place + 0.08 * slot + index * share
+        start = left + slot * (place + 0.5) + (index - len(figure.groups) / 2) * share
         hatched = group.hatched is not None and group.hatched[place]
         title = f"{figure.categories[place]}, {group.name}: {number(value)}"
         if top is None:
@@ -213,10 +216,10 @@ def _bar_group(
         )
 
 
-def field(figure: Field2d) -> Scene:
+def field(figure: Field2d, width: float = WIDTH) -> Scene:
     canvas = Canvas()
-    height = WIDTH * 0.86 if figure.square else HEIGHT
-    frame = Frame(46, 24, WIDTH - 8, height - 36)
+    height = width * 0.86 if figure.square else height_of(width)
+    frame = Frame(46, 24, width - 8, height - 36)
     xs = list(
         chain(
             *(s.x for s in figure.series), *(r.x for r in figure.regions), *((a.x, a.x + a.dx) for a in figure.arrows)
@@ -240,7 +243,7 @@ def field(figure: Field2d) -> Scene:
     _marks(canvas, figure.marks, frame, x, y)
     named = [Key(r.label, r.meaning, "line") for r in figure.regions]
     named += [Key(s.name, s.meaning, "point" if s.style == "points" else "line") for s in figure.series]
-    return Scene(WIDTH, height, tuple(canvas.shapes), tuple(named))
+    return Scene(width, height, tuple(canvas.shapes), tuple(named))
 
 
 def _equal_units(x: Ruler, y: Ruler) -> tuple[Ruler, Ruler]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from app.demos.result import Axis
 from app.web.numbers import number
 
-WIDTH = 360.0
+WIDTH, HEIGHT = 360.0, 232.0
+PANEL = 200.0
 LINE_HEIGHT = 13.0
 NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[] "), frozenset("mwMW%@")
 
@@ -127,6 +128,11 @@ def ticks(scale: Ruler, most: int = 5) -> list[float]:
 def room_for_ticks(y: Ruler) -> float:
     """The left edge that leaves place for the numbers beside it."""
     return 12 + max((text_width(number(value, 3)) for value in ticks(y)), default=0.0)
+
+
+def height_of(width: float) -> float:
+    """Flat enough for a page, tall enough for a panel."""
+    return HEIGHT if width >= WIDTH else 0.8 * width
 
 
 def label(axis: Axis) -> str:
