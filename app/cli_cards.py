@@ -50,7 +50,7 @@ def check_cards(asked: argparse.Namespace, settings: Settings) -> int:
             problems.append(raw)
         else:
             files.append(SourceFile(name, raw))
-    problems += check.check(files, known_demos(), check.planned_concepts(folder))
+    problems += check.check(files, known_demos(), loading.planned_concepts(folder))
     for problem in problems:
         kind = "" if problem.severity == Severity.PROBLEM else "note: "
         print(f"{folder / problem.file}:{problem.line}: {kind}{problem.says} {problem.remedy}")

@@ -200,13 +200,16 @@ async def _try_all(settings: Settings, database: Database, notes: list[ClaimNote
 
         for note in notes:
             numbered = enumerate(note.file.claims, 1)
-            made = await asyncio.gather(*(try_claim(run, note, number, claim, knobs) for number, claim in numbered))
-            for one in made:
-                record(database, one)
-                if not quiet:
-                    _print(one)
-            tried += made
+            tried += await asyncio.gather(*(try_claim(run, note, number, claim, knobs) for number, claim in numbered))
+            keep(database, tried[-len(note.file.claims) :], quiet=quiet)
     return tried
+
+
+def keep(database: Database, made: list[Tried], *, quiet: bool) -> None:
+    for one in made:
+        record(database, one)
+        if not quiet:
+            _print(one)
 
 
 def knobs_of_presets() -> dict[PresetRef, Mapping[str, Any]]:

@@ -106,10 +106,9 @@ def missing(pins: Pins, site: Path) -> Pins:
 def forget_broken(names: Pins, site: Path) -> None:
     """Takes away the records of half-installed packages, which an installer could not replace."""
     for name, folders in installed(site).items():
-        if name in names:
-            for folder in folders:
-                if len(folders) > 1 or not is_whole(folder):
-                    shutil.rmtree(folder)
+        broken = [folder for folder in folders if name in names and (len(folders) > 1 or not is_whole(folder))]
+        for folder in broken:
+            shutil.rmtree(folder)
 
 
 # --- who installs, and from where ---

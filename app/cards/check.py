@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from app.cards import markdown
 from app.cards.markdown import Parsed
@@ -40,13 +39,6 @@ def check(files: Sequence[SourceFile], known_demos: KnownDemos, known_concepts: 
     problems += _duplicates(parsed)
     problems += _prerequisites(parsed, known_concepts)
     return sorted(problems, key=lambda problem: (problem.file, problem.line, problem.says))
-
-
-def planned_concepts(folder: Path) -> frozenset[str]:
-    """The ids in ``planned.txt``, one a line; none when the folder has no such file."""
-    path = folder / "planned.txt"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def file_problems(name: str, parsed: Parsed, rendered: RenderedFile | None, known_demos: KnownDemos) -> list[Problem]:
@@ -143,22 +135,28 @@ def cycles(needs: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
     found: dict[frozenset[str], tuple[str, ...]] = {}
     done: set[str] = set()
     for start in sorted(needs):
-        path: list[str] = []
-        place: dict[str, int] = {}
-        stack: list[Iterator[str]] = [iter((start,))]
-        while stack:
-            following = next(stack[-1], None)
-            if following is None:
-                stack.pop()
-                if path:
-                    done.add(path[-1])
-                    del place[path.pop()]
-            elif following in place:
-                circle = path[place[following] :]
-                turn = circle.index(min(circle))
-                found.setdefault(frozenset(circle), (*circle[turn:], *circle[:turn]))
-            elif following in needs and following not in done:
-                place[following] = len(path)
-                path.append(following)
-                stack.append(iter(needs[following]))
+        for circle in _circles_from(start, needs, done):
+            found.setdefault(frozenset(circle), circle)
     return list(found.values())
+
+
+def _circles_from(start: str, needs: Mapping[str, Sequence[str]], done: set[str]) -> Iterator[tuple[str, ...]]:
+    """Depth first without recursion, since a chain may be long; adds to ``done`` what need not be walked again."""
+    path: list[str] = []
+    place: dict[str, int] = {}
+    stack: list[Iterator[str]] = [iter((start,))]
+    while stack:
+        following = next(stack[-1], None)
+        if following is None:
+            stack.pop()
+            if path:
+                done.add(path[-1])
+                del place[path.pop()]
+        elif following in place:
+            circle = path[place[following] :]
+            turn = circle.index(min(circle))
+            yield (*circle[turn:], *circle[:turn])
+        elif following in needs and following not in done:
+            place[following] = len(path)
+            path.append(following)
+            stack.append(iter(needs[following]))

@@ -139,6 +139,13 @@ def read_folder(folder: Path) -> Iterator[tuple[str, bytes | Problem]]:
             yield name, Problem(name, 1, says, "Check its permissions.")
 
 
+def planned_concepts(folder: Path) -> frozenset[str]:
+    """The ids in ``planned.txt``, one a line; none when the folder has no such file."""
+    path = folder / "planned.txt"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return frozenset(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+
+
 def _file_names(folder: Path, prefix: str) -> Iterator[str]:
     with os.scandir(folder / prefix) as entries:
         for entry in entries:

@@ -57,14 +57,19 @@ class Server:
         until = time.monotonic() + READY_SECONDS
         while time.monotonic() < until:
             assert self.process is not None and self.process.poll() is None, (self.folder / "server.log").read_text()
-            try:
-                with urllib.request.urlopen(f"{self.address}/readyz", timeout=5) as answer:
-                    if is_there(json.load(answer)):
-                        return
-            except OSError:
-                pass
+            found = self._readiness()
+            if found is not None and is_there(found):
+                return
             time.sleep(0.05)
         raise AssertionError((self.folder / "server.log").read_text())
+
+    def _readiness(self) -> dict[str, Any] | None:
+        try:
+            with urllib.request.urlopen(f"{self.address}/readyz", timeout=5) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except OSError:
+            return None
 
     def kill(self) -> None:
         assert self.process is not None

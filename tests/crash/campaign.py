@@ -64,15 +64,15 @@ class Campaign:
         port, chance = _free_port(), random.Random(self.seed)
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=5) as client:
             studying = [asyncio.create_task(self.study(client, user)) for user in range(1, self.learners + 1)]
-            for kill in range(kills + 1):
+            for _ in range(kills):
                 with _server(database, port, forgetful=self.forgetful) as server:
                     await self.until_more_is_answered(2 * self.learners, studying)
                     await asyncio.sleep(chance.uniform(0.05, 0.4))
-                    if kill == kills:
-                        self.is_over = True
-                        await asyncio.gather(*studying)
-                        break
                     server.kill()
+            with _server(database, port, forgetful=self.forgetful):
+                await self.until_more_is_answered(2 * self.learners, studying)
+                self.is_over = True
+                await asyncio.gather(*studying)
         return self.count(engine, kills)
 
     def lift_the_limit(self, engine: Engine) -> None:
@@ -87,9 +87,8 @@ class Campaign:
         async with asyncio.timeout(START_LIMIT_SECONDS):
             while len(self.acknowledged) < wanted:
                 await asyncio.sleep(0.01)
-                for learner in studying:
-                    if learner.done():
-                        await learner
+                for learner in filter(asyncio.Task.done, studying):
+                    await learner
 
     async def study(self, client: httpx.AsyncClient, user: int) -> None:
         chance = random.Random(user * 1000 + self.seed)

@@ -10,7 +10,7 @@ from tests.house import repository
 
 APP = repository.python_files("app")
 PURE_ENOUGH = {"app.errors", "app.viewer"}  # classes without behaviour
-IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "subprocess", "threading", "time"}
+IMPURE = {"asyncio", "os", "pathlib", "random", "secrets", "socket", "subprocess", "time"}
 IMPURE |= {"sqlalchemy", "fastapi", "starlette", "jinja2", "torch", "pysqlite3"}
 
 

@@ -7,7 +7,9 @@ import re
 from tests.house import repository
 
 # Spelled backwards, so that this file does not hold what it forbids.
-FORBIDDEN = "|".join(re.escape(word[::-1]) for word in ("/krow/", "/yrarbil.", "ipyp/tpo/", "sleehw/tpo/", "# eussi", "3 eussi"))
+FORBIDDEN = "|".join(
+    re.escape(word[::-1]) for word in ("/krow/", "/yrarbil.", "ipyp/tpo/", "sleehw/tpo/", "# eussi", "3 eussi")
+)
 
 
 def test_no_file_names_the_place_it_was_made_in() -> None:
