@@ -91,11 +91,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     with suppress(ValueError):
         a["single"] = "numbers" if len(layer(kind, 8)(x[: knobs.batch])) else ""
     a |= {"ratio": mates(rows, draws) / mates(min(4 * rows, 256), draws), "loss": chosen[-1], "plain_loss": plain[-1]}
-    a |= {
-        "centre": y[:, 0].mean().item(),
-        "balance": bn.train()(x).mean().abs().item(),
-        "unbiased": beta + 0.71 * gamma,
-    }
+    a |= {"centre": y[:, 0].mean().item(), "balance": bn.train()(x).mean().item(), "unbiased": beta + gamma / 2**0.5}
     other, large = "" if kind == "batch" else "This is not batch norm.", "" if scale >= 1 else "Here eps matters."
     broken = other or ("" if scale > 90 else "At this scale the plain net copes, or stands still.")
     facts = (
