@@ -1,9 +1,8 @@
-"""The whole way through a card, as a person goes it."""
+"""The whole way through a session, as a person goes it: by keyboard alone, by mouse, and without JavaScript."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -13,8 +12,9 @@ from tests.browser.conftest import Server, Window
 pytestmark = pytest.mark.browser
 
 
-def _first_number(page: Page) -> None:
-    """Answers whatever kind of prediction stands on the page."""
+def say_something(page: Page) -> None:
+    """Fills in whatever kind of prediction stands on the page, and leaves it to the caller to send it."""
+    expect(page.locator(".ask")).to_be_visible()
     number = page.locator("#prediction")
     if number.count():
         number.fill("1.4")
@@ -22,112 +22,97 @@ def _first_number(page: Page) -> None:
         page.locator("input[type=radio]").first.check()
 
 
-def test_first_measured_result_within_five_keys(server: Server, window: Window) -> None:
+def test_a_newcomer_sees_a_first_measured_result_within_five_keys(server: Server, window: Window) -> None:
     page = window.page
     page.goto(server.address)
     page.keyboard.press("Enter")
-    expect(page.locator(".prompt")).to_be_visible()
+    expect(page.locator("#prediction")).to_be_focused()
+    for key in ("1", ".", "4"):
+        page.keyboard.press(key)
+    page.keyboard.press("Enter")
+    expect(page.locator(".settled")).to_contain_text("you 1.4")
+    expect(page.locator(".settled")).to_contain_text("measured")
+    expect(page.locator(".answer")).to_be_visible()
+
+
+def test_the_whole_journey_by_keyboard_alone(server: Server, window: Window) -> None:
+    """Home, a prediction, its measurement, a grade, a second card, help, undo, the end page, home again."""
+    server.settings(new_cards="2", keys_on="on")
+    page = window.page
+    page.goto(server.address)
+    page.keyboard.press("Enter")
+    expect(page.locator("#prediction")).to_be_focused()
     page.keyboard.type("1.4")
     page.keyboard.press("Enter")
     expect(page.locator(".settled")).to_contain_text("measured")
-
-
-def test_a_card_by_keyboard_alone(server: Server, window: Window) -> None:
-    page = window.page
-    page.goto(f"{server.address}/study")
     first = page.locator(".question").inner_text()
-    page.keyboard.press("Space")
-    expect(page.locator(".grades")).to_be_visible()
-    page.keyboard.press("3")
-    expect(page.locator(".grades")).to_have_count(0)
+    page.keyboard.press("4")
     expect(page.locator(".question")).not_to_have_text(first)
-    page.keyboard.press("u")
-    expect(page.locator(".question")).to_have_text(first)
     page.keyboard.press("?")
     expect(page.locator("dialog")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("dialog")).to_be_hidden()
+    page.keyboard.press("u")
+    expect(page.locator(".question")).to_have_text(first)
+    expect(page.locator(".card .notice, #desk .notice").first).to_contain_text("Taken back")
+    for _ in range(2):
+        page.keyboard.press("Space")
+        expect(page.locator(".grades")).to_be_visible()
+        page.keyboard.press("4")
+        expect(page.locator(".grades")).to_have_count(0)
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Done for now: 2 answers on 2 cards")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"{server.address}/")
+    expect(page.locator(".year output")).to_contain_text("2 answers in")
 
 
-def test_a_card_by_mouse_with_prediction_ticks_and_grade(server: Server, window: Window) -> None:
+def test_every_control_of_the_answer_is_reached_by_tab(calm: Server, window: Window) -> None:
+    page = window.page
+    page.goto(f"{calm.address}/study")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the page")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Space")
+    expect(page.locator(".grades")).to_be_visible()
+    again = page.locator("button.grade-1")
+    for _ in range(60):
+        if again.evaluate("one => one === document.activeElement"):
+            break
+        page.keyboard.press("Tab")
+    expect(again).to_be_focused()
+    assert again.evaluate("one => getComputedStyle(one).outlineStyle") == "solid"
+
+
+def test_the_whole_journey_by_mouse(server: Server, window: Window) -> None:
+    """Prediction, tick, grade, undo, the deck's search, a card, its demo, a knob, the gallery."""
     page = window.page
     page.goto(server.address)
     page.get_by_role("link", name="Start").click()
-    _first_number(page)
+    say_something(page)
     page.get_by_role("button", name="Predict").click()
     expect(page.locator(".settled")).to_be_visible()
-    ticks = page.locator("input[name=tick]")
-    if ticks.count():
-        ticks.first.check()
+    page.locator("input[name=tick]").first.check()
     page.locator("button.grade-3").click()
     expect(page.locator(".grades")).to_have_count(0)
     page.get_by_role("button", name=re.compile("Undo")).click()
-    expect(page.get_by_role("status")).to_contain_text(["Taken back"])
+    expect(page.locator("#desk")).to_contain_text("Taken back")
+    page.get_by_role("link", name="Deck").click()
+    page.get_by_role("searchbox").fill("softm")
+    expect(page.locator("#found mark").first).to_be_visible()
+    page.locator("#found a").first.click()
+    page.get_by_text("Show the answer").click()
+    expect(page.locator(".cover p").first).to_be_visible()
+    page.get_by_role("link", name="Run the demo").click()
+    page.get_by_role("button", name="Show me").click()
+    expect(page.locator(".claims")).to_be_visible()
+    page.get_by_role("link", name="Demos").first.click()
+    expect(page.locator(".tile").first).to_be_visible()
 
 
-def test_undo_survives_a_kill_and_a_restart(server: Server, window: Window) -> None:
-    page = window.page
-    page.goto(f"{server.address}/study")
-    first = page.locator(".question").inner_text()
-    page.keyboard.press("Space")
-    page.keyboard.press("4")
-    expect(page.locator(".question")).not_to_have_text(first)
-    server.kill()
-    server.start(pool=None)
-    page.goto(f"{server.address}/study")
-    page.keyboard.press("u")
-    expect(page.locator(".question")).to_have_text(first)
-
-
-def test_a_session_goes_on_after_the_server_was_killed(server: Server, window: Window) -> None:
-    page = window.page
-    page.goto(f"{server.address}/study")
-    page.keyboard.press("Space")
-    expect(page.locator(".grades")).to_be_visible()
-    server.kill()
-    server.start(pool=None)
-    before = page.locator(".question").inner_text()
-    page.keyboard.press("3")
-    expect(page.locator(".question")).not_to_have_text(before)
-
-
-def test_two_tabs_grade_one_card_once(server: Server, window: Window) -> None:
-    one, two = window.page, window.context.new_page()
-    for tab in (one, two):
-        tab.goto(f"{server.address}/study")
-        tab.keyboard.press("Space")
-        expect(tab.locator(".grades")).to_be_visible()
-    one.keyboard.press("3")
-    expect(one.locator(".grades")).to_have_count(0)
-    two.keyboard.press("3")
-    expect(two.locator(".grades")).to_have_count(0)
-    one.goto(server.address)
-    expect(one.locator(".year output")).to_contain_text("1 answer in")
-
-
-def test_another_rating_in_the_second_tab_is_refused_with_the_stored_one(server: Server, window: Window) -> None:
-    one, two = window.page, window.context.new_page()
-    for tab in (one, two):
-        tab.goto(f"{server.address}/study")
-        tab.keyboard.press("Space")
-        expect(tab.locator(".grades")).to_be_visible()
-    one.keyboard.press("3")
-    expect(one.locator(".grades")).to_have_count(0)
-    two.keyboard.press("1")
-    expect(two.get_by_role("alert")).to_contain_text("good")
-
-
-def test_the_back_button_does_not_grade_twice(server: Server, window: Window) -> None:
-    page = window.page
-    page.goto(server.address)
-    page.goto(f"{server.address}/study")
-    page.keyboard.press("Space")
-    page.keyboard.press("3")
-    expect(page.locator(".grades")).to_have_count(0)
-    page.go_back()
-    page.go_forward()
-    page.goto(server.address)
-    expect(page.locator(".year output")).to_contain_text("1 answer in")
+def test_a_first_answer_needs_no_scrolling(calm: Server, shared: Server, window: Window) -> None:
+    for address in (calm.address, shared.address):
+        window.page.goto(f"{address}/study")
+        expect(window.page.locator(".primary").first).to_be_in_viewport(ratio=1)
 
 
 def test_without_javascript_a_card_is_predicted_and_graded(server: Server, browser: Browser) -> None:
@@ -135,7 +120,7 @@ def test_without_javascript_a_card_is_predicted_and_graded(server: Server, brows
     page = context.new_page()
     page.goto(f"{server.address}/study")
     first = page.locator(".question").inner_text()
-    _first_number(page)
+    say_something(page)
     page.get_by_role("button", name="Predict").click()
     expect(page.locator(".settled")).to_contain_text("measured")
     page.locator("button.grade-3").click()
@@ -144,20 +129,8 @@ def test_without_javascript_a_card_is_predicted_and_graded(server: Server, brows
     expect(page.locator(".question")).to_have_text(first)
     page.goto(f"{server.address}/demos/dropout-lab?play=1")
     page.locator("#knob-p").fill("0.5")
-    page.get_by_role("button", name="Run").click()
+    page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator(".summary")).to_contain_text("0.5")
+    page.goto(f"{server.address}/deck?q=softm")
+    expect(page.locator("#found mark").first).to_be_visible()
     context.close()
-
-
-def test_with_the_pool_off_cards_are_studied_and_pictures_stored(tmp_path: Path, window: Window) -> None:
-    server = Server(tmp_path, "--no-pool").start(pool="off")
-    try:
-        page = window.page
-        page.goto(f"{server.address}/study")
-        page.keyboard.press("Space")
-        expect(page.locator(".grades")).to_be_visible()
-        page.goto(f"{server.address}/demos/dropout-lab?play=1")
-        expect(page.locator("#result .notice")).to_contain_text("stored picture")
-        expect(page.locator("#result svg").first).to_be_visible()
-    finally:
-        server.stop()
