@@ -118,7 +118,7 @@ def pip_settings(lines: Sequence[str]) -> dict[str, list[str]]:
     """The package sources in the lines of `pip config list`; the environment's win, as in pip."""
     found: dict[str, list[str]] = {}
     for line in sorted(lines, key=lambda line: line.startswith(":env:")):
-        match = re.match(r"[^.=]*\.(index-url|extra-index-url|find-links|cert)=(['\"])(.*)\2$", line.strip())
+        match = re.match(r"[^.=]*\.(index-url|extra-index-url|find-links|no-index|cert)=(['\"])(.*)\2$", line.strip())
         if match:
             found[match[1]] = match[3].replace("\\n", " ").split()
     return found
@@ -129,6 +129,7 @@ def uv_arguments(settings: Mapping[str, list[str]]) -> list[str]:
     named = [
         argument for option in options for value in settings.get(option, []) for argument in (f"--{option}", value)
     ]
+    named += ["--no-index"] if settings.get("no-index", ["0"])[0].lower() in ("1", "true", "yes", "on") else []
     return [*named, "--index-strategy", "unsafe-best-match"] if "extra-index-url" in settings else named
 
 
@@ -176,7 +177,7 @@ class Installer:
         asked = self._ask(self.command("--dry-run", "--ignore-installed", "--report", "-", requirement))
         if asked.returncode != 0:
             return False
-        names = [item["metadata"]["name"] for item in json.loads(asked.stdout)["install"]]
+        names = [normal(item["metadata"]["name"]) for item in json.loads(asked.stdout)["install"]]
         return not any(name.startswith("nvidia-") for name in names)
 
     def _ask(self, command: list[str]) -> subprocess.CompletedProcess[str]:
