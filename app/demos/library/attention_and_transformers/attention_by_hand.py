@@ -26,14 +26,14 @@ OTHER = "The sentence speaks of another mask, masking or score than these knobs 
 
 
 class Knobs(Parameters):
-    score: Literal["dot", "scaled dot", "additive", "location"] = choice("scaled dot", help="Query and key to number.")
+    score: Literal["dot", "scaled dot", "additive", "location"] = choice("scaled dot", help="How a query meets a key.")
     mask: Literal["none", "causal", "local window", "padding", "entity bias"] = choice("none", help="Forbidden pairs.")
     sharpness: float = number(1, 0.1, 100, log=True, help="Factor on every score before softmax.")
     query: tuple[float, ...] = numbers((1, 0.5), -3, 3, step=0.1, help="First entries of the last token's query.")
     masking: Literal["-inf", "-1e9", "zero score", "after softmax"] = choice("-inf", help="How to forbid.", more=True)
     source: Literal["self", "cross"] = choice("self", help="Cross: another text asks.", more=True)
     d: int = integer(8, 2, 64, help="Entries of a query, key or value.", more=True)
-    T: int = integer(6, 2, 12, help="Tokens.", more=True)
+    T: int = integer(6, 2, 12, help="Tokens that ask and answer.", more=True)
     padded: int = integer(2, 0, 12, help="How many last tokens the padding mask forbids.", more=True)
     top_value: float = number(1, 0, 2, step=0.01, help="Stretches the value with the largest weight.", more=True)
     seed: int = seed()

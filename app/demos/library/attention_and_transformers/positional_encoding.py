@@ -35,7 +35,6 @@ class Knobs(Parameters):
 
 
 def waves(positions: int, d: int) -> Tensor:
-    """(positions, d / 2) complex: cosine + i sine of each frequency."""
     return torch.exp(1j * torch.arange(positions)[:, None] * 10000.0 ** (-torch.arange(0, d, 2).double() / d))
 
 
@@ -102,6 +101,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         ("breaks", "Untrained: position or mask breaks it.", moved, 1e-3, 1e3, not (knobs.train or still)),
         ("chance", "Without either, order is a coin flip.", right, 0.38, 0.62, first and still),
         ("solved", "With positions it is learned.", right, 0.65 if first else 0.8, 1, good),
+        ("ordered", "A causal mask alone gives the order away.", right, 0.9, 1, first and not free),
         ("stuck", "Without positions reversing is guesswork.", right, 0, 0.45, back and not placed),
         ("half", "A causal mask lets half be reversed.", right, 0.4, 0.65, back and placed and not free and wide),
         ("unscaled", "Unscaled it learns up to d = 32, not at 64.", right, *reach, bare),
