@@ -67,7 +67,7 @@ def behind_dropout(p: float, momentum: float) -> dict[str, Any]:
         before, weight.grad = weight.item(), None
         torch.autograd.backward((weight * unit).sum())
         optimizer.step()
-    return found | {"move": before - weight.item(), "excess": found["train, mean"] - found["eval"]}
+    return found | {"move": before - weight.item(), "excess": found["train, mean"] - found["eval"], "share": 384 * p}
 
 
 def bars(id: str, title: str, y: str, values: dict[str, float]) -> Bars:
