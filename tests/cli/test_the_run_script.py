@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,8 +114,14 @@ def test_a_source_without_the_package_is_one_sentence(clone: Path) -> None:
 
 def test_without_a_network_it_is_one_sentence(clone: Path) -> None:
     (package(clone, "tiny") / "__init__.py").unlink()
-    nowhere = {"PIP_NO_INDEX": "0", "PIP_FIND_LINKS": "", "PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "1"}
-    found = run(clone, "doctor", PIP_CONFIG_FILE=os.devnull, **nowhere)
+    nowhere: dict[str, Any] = {
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "0",
+        "PIP_FIND_LINKS": "",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_RETRIES": "1",
+    }
+    found = run(clone, "doctor", **nowhere)
     assert found.returncode == 1
     assert found.stderr.splitlines()[-1].startswith("The package sources cannot be reached. Check the network")
     run(clone, "doctor")

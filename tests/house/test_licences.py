@@ -44,8 +44,8 @@ def licence(package: str) -> str:
     found: Distribution = distribution(package)
     metadata = found.metadata
     classified = [value for value in metadata.get_all("Classifier") or [] if value.startswith("License ::")]
-    stated = [metadata.get("License-Expression") or "", *classified, (metadata.get("License") or "")[:60]]
-    return " ".join(part for part in stated if part) or READ_BY_HAND.get(package, "")
+    stated = [*metadata.get_all("License-Expression", []), *classified, *(metadata.get_all("License") or [])]
+    return " ".join(part[:80] for part in stated if part) or READ_BY_HAND.get(package, "")
 
 
 def is_allowed(text: str) -> bool:
