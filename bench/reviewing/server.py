@@ -194,7 +194,13 @@ def main() -> None:
     parser.add_argument("--database", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     asked = parser.parse_args()
-    uvicorn.run(create(asked.kind, asked.database), port=asked.port, log_level="warning", access_log=False)
+    uvicorn.run(
+        create(asked.kind, asked.database),
+        port=asked.port,
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=600,
+    )
 
 
 if __name__ == "__main__":
