@@ -1,15 +1,15 @@
 """Every error this product raises on purpose.
 
-    AppError
-    ├── NotFound            404  nothing is stored under that name
-    ├── BadInput            422  a value is outside what is accepted; names the place and the remedy
-    │   └── BadToken        422  a study token that was not minted here
-    ├── Conflict            409  the state moved on; what is stored is shown
-    ├── Forbidden           403  the viewer may not do this, or the request came from another site
-    ├── TooLarge            413  the body, formula or file is over a limit
-    ├── Busy                429  the owner has too much in flight; retry after some seconds
-    ├── Unavailable         503  a part is not ready (pool warming, disk full); retry after some seconds
-    └── SetupError          exit 1  the environment cannot run the product; says what to do
+AppError
+├── NotFound            404  nothing is stored under that name
+├── BadInput            422  a value is outside what is accepted; names the place and the remedy
+│   └── BadToken        422  a study token that was not minted here
+├── Conflict            409  the state moved on; what is stored is shown
+├── Forbidden           403  the viewer may not do this, or the request came from another site
+├── TooLarge            413  the body, formula or file is over a limit
+├── Busy                429  the owner has too much in flight; retry after some seconds
+├── Unavailable         503  a part is not ready (pool warming, disk full); retry after some seconds
+└── SetupError          exit 1  the environment cannot run the product; says what to do
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ class Settings(BaseSettings):
     data: Path = Field(
         ROOT / "data", description="Folder of the database, its lock file, backups and the signing secret."
     )
-    database: str = Field("", description="Path of the SQLite file; empty means forward-pass.sqlite in the data folder.")
+    database: str = Field(
+        "", description="Path of the SQLite file; empty means forward-pass.sqlite in the data folder."
+    )
     content: Path = Field(ROOT / "content", description="Folder of the card files.")
     allowed_hosts: tuple[str, ...] = Field(
         ("127.0.0.1", "localhost", "[::1]"),

@@ -56,7 +56,15 @@ def number(
     more: bool = False,
 ) -> Any:
     """A float in [low, high]. ``more`` puts it under "more"; ``log`` draws a logarithmic slider."""
-    control = {"kind": "number", "step": step, "unit": unit, "log": log, "more": more, "low": low, "high": high}
+    control: dict[str, Any] = {
+        "kind": "number",
+        "step": step,
+        "unit": unit,
+        "log": log,
+        "more": more,
+        "low": low,
+        "high": high,
+    }
     return Field(default, ge=low, le=high, description=help, json_schema_extra={"control": control})
 
 
@@ -71,7 +79,15 @@ def integer(
     log: bool = False,
     more: bool = False,
 ) -> Any:
-    control = {"kind": "integer", "step": step, "unit": unit, "log": log, "more": more, "low": low, "high": high}
+    control: dict[str, Any] = {
+        "kind": "integer",
+        "step": step,
+        "unit": unit,
+        "log": log,
+        "more": more,
+        "low": low,
+        "high": high,
+    }
     return Field(default, ge=low, le=high, description=help, json_schema_extra={"control": control})
 
 
@@ -99,7 +115,7 @@ def numbers(
 
     ``columns`` lays them out as a grid (a 3×3 kernel has nine numbers and three columns).
     """
-    control = {
+    control: dict[str, Any] = {
         "kind": "numbers",
         "low": low,
         "high": high,
@@ -119,7 +135,7 @@ def numbers(
 
 def several(default: tuple[int, ...], low: int, high: int, *, help: str, more: bool = False) -> Any:
     """Any subset of the integers low..high, for a property annotated ``tuple[int, ...]``."""
-    control = {"kind": "several", "low": low, "high": high, "more": more}
+    control: dict[str, Any] = {"kind": "several", "low": low, "high": high, "more": more}
     return Field(default, max_length=high - low + 1, description=help, json_schema_extra={"control": control})
 
 
