@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from app.demos import predicting
 from app.demos.drawing import draw
 from app.demos.drawing.comparison import comparison
-from app.demos.drawing.scene import PANEL, WIDTH, Scene
+from app.demos.drawing.scene import WIDTH, Scene, panel_width
 from app.demos.queries import Described
 from app.demos.result import Claim, CodeLine, Drawn, Result, SmallMultiples, TableFigure
 from app.demos.tables import Prediction as StoredPrediction
@@ -75,7 +75,8 @@ class FigureView:
 
 def figure_view(figure: Drawn, width: float = WIDTH) -> FigureView:
     """``width`` in units; the panels of small multiples are drawn smaller, so that their text is not."""
-    panels = tuple(figure_view(panel, PANEL) for panel in figure.panels) if isinstance(figure, SmallMultiples) else ()
+    drawn_smaller = figure.panels if isinstance(figure, SmallMultiples) else ()
+    panels = tuple(figure_view(panel, panel_width(len(drawn_smaller))) for panel in drawn_smaller)
     scene = None if isinstance(figure, SmallMultiples | TableFigure) else draw(figure, width)
     columns, rows = table_of(figure)
     return FigureView(figure, scene, panels, columns, rows)

@@ -84,6 +84,7 @@
     if (mark) read(mark);
     light(mark?.dataset.quantity);
   });
+  document.addEventListener("focusin", (event) => light(event.target.closest("[data-quantity]")?.dataset.quantity));
   document.addEventListener("keydown", (event) => {
     const picture = event.target.closest(".picture");
     const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
@@ -142,6 +143,7 @@
     if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 3;
   }
   document.addEventListener("toggle", () => prepareScrolling(document), true);
+  addEventListener("resize", () => prepareScrolling(document));
   const ready = () => prepare(document);
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
   /* Trouble stands above the page, which stays as it was, until the next request. */

@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Server, Window
 
 pytestmark = pytest.mark.browser
+STREAM = "batchnorm-lab"
 
 
 def test_the_result_does_not_exist_before_a_prediction(server: Server, window: Window) -> None:
@@ -66,10 +67,35 @@ def test_giving_up_an_impossible_challenge_says_why(shared: Server, window: Wind
     expect(page.locator(".challenge .notice").last).not_to_be_empty()
 
 
-def test_a_stream_draws_and_leaving_the_page_frees_its_worker(server: Server, window: Window) -> None:
+def test_a_quantity_lights_in_code_and_picture(shared: Server, window: Window) -> None:
     page = window.page
-    page.goto(f"{server.address}/demos/positional-encoding?play=1")
-    page.get_by_role("button", name="Run").click()
+    page.goto(f"{shared.address}/demos/softmax-lab?play=1")
+    page.locator(".code-line[data-quantity=softmax]").focus()
+    expect(page.locator("svg .lit").first).to_be_visible()
+    page.locator("svg [data-quantity=J]").first.hover()
+    expect(page.locator(".code-line.lit")).to_have_attribute("data-quantity", "J")
+
+
+def test_choosing_another_preset_keeps_it_in_view(shared: Server, window: Window) -> None:
+    page = window.page
+    page.goto(f"{shared.address}/demos/dropout-lab?play=1")
+    page.locator(".presets .chip").last.click()
+    expect(page.locator(".presets [aria-current]")).to_be_in_viewport(ratio=1)
+
+
+def test_a_stream_draws_while_it_runs_and_ends_with_claims(server: Server, window: Window) -> None:
+    page = window.page
+    page.goto(f"{server.address}/demos/{STREAM}?play=1")
+    expect(page.locator("#result .summary")).to_be_visible()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("demo-stream svg").first).to_be_visible(timeout=15_000)
+    expect(page.locator("demo-stream .claims")).to_be_visible(timeout=15_000)
+
+
+def test_leaving_a_stream_frees_its_worker(server: Server, window: Window) -> None:
+    page = window.page
+    page.goto(f"{server.address}/demos/{STREAM}?play=1")
+    page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("demo-stream")).to_be_visible()
     page.goto(f"{server.address}/operator")
     expect(page.locator("#pool tbody tr td:nth-child(3)").filter(has_text="busy")).to_have_count(0)

@@ -10,7 +10,6 @@ from app.demos.result import Axis
 from app.web.numbers import number
 
 WIDTH, HEIGHT = 360.0, 232.0
-PANEL = 200.0
 LINE_HEIGHT = 13.0
 NARROW, WIDE = frozenset("iljtfrI.,:;'|!()[] "), frozenset("mwMW%@")
 
@@ -128,6 +127,11 @@ def ticks(scale: Ruler, most: int = 5) -> list[float]:
 def room_for_ticks(y: Ruler) -> float:
     """The left edge that leaves place for the numbers beside it."""
     return 12 + max((text_width(number(value, 3)) for value in ticks(y)), default=0.0)
+
+
+def panel_width(count: int) -> float:
+    """Two and four stand two abreast, any other number as they fit."""
+    return 280.0 if count in (2, 4) else 200.0
 
 
 def height_of(width: float) -> float:
