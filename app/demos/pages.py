@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Form, Request
+from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from app import db
 from app.demos import actions, predicting, queries, views
 from app.demos.actions import Lab
 from app.demos.queries import Described
-from app.demos.result import Result, parse
+from app.demos.result import parse
 from app.demos.runs import Run, failure_error
 from app.demos.teaching import Challenge, Preset
 from app.demos.views import Control, FigureView, ResultView, Settled
@@ -105,23 +106,21 @@ class Shown:
 async def gallery(request: Request, viewer: CurrentViewer) -> HTMLResponse:
     with db.reading(request.app.state.database) as session:
         said = {one.demo: one for one in queries.latest_predictions(session, viewer)}
-        tiles = [
-            _tile(demo, queries.stored_result(session, demo.slug, demo.preset(None).slug), said.get(demo.slug))
-            for demo in queries.demos(session)
-        ]
+        tiles = [_tile(session, demo, said.get(demo.slug)) for demo in queries.demos(session)]
     return render.page("demos/gallery.html", GalleryPage(tiles))
 
 
-def _tile(demo: Described, result: Result | None, said: Any) -> Tile:
-    hidden = demo.preset(None).hides
-    seen = [figure for figure in result.figures if figure.id not in hidden] if result else []
-    drawn = next((views.figure_view(figure) for figure in seen if figure.kind not in ("table", "multiples")), None)
-    return Tile(
-        demo,
-        drawn,
-        views.words(said.value) if said and not said.skipped else "",
-        views.words(said.measured) if said else "",
-    )
+def _tile(session: Session, demo: Described, said: Any) -> Tile:
+    """Shows the first picture that gives no prediction away."""
+    drawn = next((view for preset in demo.teaching.presets if (view := _open_picture(session, demo, preset))), None)
+    you = views.words(said.value) if said and not said.skipped else ""
+    return Tile(demo, drawn, you, views.words(said.measured) if said else "")
+
+
+def _open_picture(session: Session, demo: Described, preset: Preset) -> FigureView | None:
+    result = queries.stored_result(session, demo.slug, preset.slug)
+    figures = [figure for figure in result.figures if figure.id not in preset.hides] if result else []
+    return next((views.figure_view(one) for one in figures if one.kind not in ("table", "multiples")), None)
 
 
 @router.get("/demos/{slug}")
