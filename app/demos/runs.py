@@ -100,9 +100,9 @@ class Runs:
                 if run.latest is not None and run.latest is not seen:
                     seen = run.latest
                     yield seen
-                if run.finished.is_set():
+                elif run.finished.is_set():
                     return
-                if run.latest is seen:
+                else:
                     await changed.wait()
         finally:
             run.watchers -= 1
