@@ -43,6 +43,34 @@ async def drafts(request: Request, batch: int | None = None, draft: int | None =
     return render.page("cards/drafts.html", DraftsPage(batches, listed, shown, chosen, TOPICS, notice[:300]))
 
 
+@dataclass(frozen=True, slots=True)
+class NewDraftPage:
+    question: str
+    answer: str
+    section: str = "deck"
+
+
+@router.get("/drafts/new")
+async def new_draft(question: str = "", said: str = "", link: str = "") -> Response:
+    """A question and an answer to be written; a demo's page fills them with what it shows."""
+    seen = f"{said}\n\n[Run it again]({link})" if link.startswith("/demos/") else ""
+    return render.page("cards/new.html", NewDraftPage(question[:300], seen[:2000]))
+
+
+@router.post("/drafts/new")
+async def add_draft(
+    request: Request,
+    question: Annotated[str, Form(min_length=3, max_length=300)],
+    answer: Annotated[str, Form(max_length=20_000)] = "",
+) -> Response:
+    """Kept as a draft, like an imported question."""
+    now = request.app.state.clock.now()
+    text = f"# {' '.join(question.split())}\n\n{answer}\n"
+    work = request.app.state.writer.run
+    _, report = await work(lambda session: actions.import_file(session, "written here", text.encode(), now))
+    return _back("Kept as a draft." if report.drafted else "That question is known already.", report.batch_id)
+
+
 @router.post("/drafts/import")
 async def import_file(request: Request, file: UploadFile) -> Response:
     raw = await file.read()

@@ -115,3 +115,15 @@ async def test_the_gallery_shows_every_demo(tmp_path: Path) -> None:
         text = (await client.get("/demos")).text
     assert listed
     assert all(f'href="/demos/{one["slug"]}"' in text for one in listed)
+
+
+async def test_a_card_can_be_made_of_what_a_demo_shows(tmp_path: Path) -> None:
+    async with running(tmp_path) as (client, _):
+        page = (await client.get(f"{DEMO}?play=1&p=0.5")).text
+        made = re.search(r'href="(/drafts/new\?[^"]+)"', page)
+        assert made
+        form = (await client.get(html.unescape(made[1]))).text
+        assert "Run it again" in form
+        kept = await client.post("/drafts/new", data={"question": "What does p = 0.5 do?", "answer": "It doubles."})
+        assert kept.status_code == 303
+        assert "What does p = 0.5 do?" in (await client.get(kept.headers["location"])).text
