@@ -25,6 +25,7 @@ from app.web.numbers import number
 
 DIRECT_LABELS = 5
 WIDEST_GROUP = 96.0
+MARKED_POINTS = 24
 
 
 def lines(figure: Lines, width: float = WIDTH) -> Scene:
@@ -78,14 +79,22 @@ def _series(canvas: Canvas, one: Series, x: Ruler, y: Ruler) -> None:
                 y.at(b),
                 f"{one.name}: {number(a)}, {number(b)}",
                 one.quantity,
+                is_alone=one.style == "points" or len(one.x) <= MARKED_POINTS,
             )
 
 
 def _point(
-    canvas: Canvas, classes: str, x: float | None, y: float | None, title: str, quantity: str | None = None
+    canvas: Canvas,
+    classes: str,
+    x: float | None,
+    y: float | None,
+    title: str,
+    quantity: str | None = None,
+    is_alone: bool = True,
 ) -> None:
+    """One of many on a line is drawn smaller than one that stands alone."""
     if x is not None and y is not None:
-        canvas.add("circle", classes, cx=x, cy=y, r=3.0, title=title, quantity=quantity)
+        canvas.add("circle", classes, cx=x, cy=y, r=3.0 if is_alone else 1.8, title=title, quantity=quantity)
 
 
 def _path(one: Series, x: Ruler, y: Ruler, *, steps: bool) -> str:
