@@ -16,7 +16,7 @@ from app.cards import queries as card_queries
 from app.demos import predicting as demo_predicting
 from app.demos.actions import Lab
 from app.demos.pages import until_gone
-from app.errors import BadInput, Conflict, Unavailable
+from app.errors import BadInput, Busy, Conflict, Unavailable
 from app.study import actions, queries, showing, sitting, stats, terms
 from app.study.queries import SessionSummary
 from app.study.queue import Left
@@ -163,7 +163,7 @@ async def _settle(
             viewer, question, value, desk.at, lambda graded: sitting.suggest(graded, seconds, usual_seconds)
         )
         await until_gone(request, work)
-    except Unavailable as error:
+    except (Unavailable, Busy, BadInput) as error:  # whatever became of the run, the card goes on
         return f"{error.says} Your prediction is kept; the answer is below."
     return ""
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event
 
 from app.errors import Unavailable
+from app.pool.job import Failed
 from tests.fakes import FakeEngine, running
 
 HTMX = {"hx-request": "true"}
@@ -155,3 +156,13 @@ async def test_a_suspended_card_is_not_shown(tmp_path: Path) -> None:
         assert card
         await client.post(f"/study/cards/{card[1]}/suspend", data={"back": "/deck/softmax"})
         assert "suspended" in (await client.get("/deck/softmax")).text
+
+
+async def test_a_demo_that_fails_does_not_hold_its_card_back(tmp_path: Path) -> None:
+    engine = FakeEngine(ending=Failed("error", "The layer has no weights."))
+    async with running(tmp_path, engine) as (client, _):
+        token = _token((await client.get("/study")).text)
+        answer = await client.post("/study/predict", data={"token": token, "value": "1"}, headers=HTMX)
+    assert answer.status_code == 200
+    assert "The layer has no weights. Your prediction is kept" in answer.text
+    assert 'name="rating"' in answer.text
