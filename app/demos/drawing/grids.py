@@ -76,7 +76,7 @@ def _cell(canvas: Canvas, figure: Heatmap, frame: Frame, cell: float, i: int, j:
         text = number(value, 2)
         canvas.add(
             "text",
-            f"value middle {ground(step)}",
+            f"value middle {'on-low' if hatched else ground(step)}",
             x=x + cell / 2,
             y=y + cell / 2 + 3,
             text=text if len(text) <= 5 else number(value, 1),
