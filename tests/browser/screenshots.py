@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -53,13 +54,13 @@ def study_weeks(folder: Path) -> None:
 
 
 async def answer_all(engine: Engine, secret: bytes, now: datetime) -> None:
-    """Most days some cards, mostly known; the last three days nothing, so that something is due."""
+    """Most days some cards, mostly known; nothing yesterday, so that something is due."""
     drawn = random.Random(5)
     writer = Writer(engine)
     writer.start()
-    for ago in range(DAYS, 3, -1):
+    for ago in range(DAYS, 1, -1):
         at = (now - timedelta(days=ago)).replace(hour=17)
-        for _ in range(drawn.choice((0, 0, 4, 8, 12, 20))):
+        for _ in range(drawn.choice((0, 6, 10, 16, 22))):
             at += timedelta(seconds=SECONDS_A_CARD)
             await answer_one(engine, writer, secret, at, drawn)
     await writer.stop()
@@ -90,23 +91,29 @@ def take(name: str, server: Server, look: Callable[[Page, str], None]) -> None:
         server.stop()
 
 
-def predict(page: Page, address: str) -> None:
-    page.goto(f"{address}/study")
-    page.locator("#prediction").fill("1.4")
+def multiply(page: Page) -> None:
+    """Predicts as many do at first: times 1 - p."""
+    asked = re.search(r"p=([\d.]+)", page.locator(".prompt").inner_text())
+    assert asked is not None
+    page.locator("#prediction").fill(f"{2 * (1 - float(asked[1])):g}")
     page.keyboard.press("Enter")
     page.locator(".settled").wait_for()
+
+
+def predict(page: Page, address: str) -> None:
+    page.goto(f"{address}/study")
+    multiply(page)
 
 
 def surprise(page: Page, address: str) -> None:
     page.goto(f"{address}/demos/dropout-lab?preset=survivor")
-    page.locator("#prediction").fill("1.4")
-    page.keyboard.press("Enter")
-    page.locator(".settled").wait_for()
+    multiply(page)
     page.goto(address)
 
 
 def open_demo(page: Page, address: str) -> None:
-    page.goto(f"{address}/demos/dropout-lab?preset=multiply-at-test&play=1")
+    page.set_viewport_size({"width": 1280, "height": 1060})
+    page.goto(f"{address}/demos/softmax-lab?preset=temperature&temperature=0.5&play=1")
     page.locator(".claims").wait_for()
 
 
