@@ -93,15 +93,15 @@ def descend_a_cliff(c: float, meaning: Any) -> Field2d:
     """Two plains, six high, and between them a ravine that falls slowly to the right."""
     at = nn.Parameter(torch.tensor([-3.0, 2.2], dtype=torch.float64))
     optimizer, path, loss = torch.optim.SGD([at], lr=0.5), [at.tolist()], torch.zeros(())
-    for _ in range(24):
-        plains = torch.sigmoid(6 * (at[1] - 1)) + torch.sigmoid(-6 * (at[1] + 1))
-        loss = 0.08 * (at[0] - 3) ** 2 + 0.1 * at[1] ** 2 + 6 * plains
+    for _ in range(16):
+        first, second = at.unbind()
+        loss = 0.08 * (first - 3) ** 2 + 0.1 * second**2 + 6 * torch.sigmoid(6 * (second.abs() - 1))
         (at.grad,) = torch.autograd.grad(loss, at)
         clip([at], "norm", c)
         optimizer.step()
         path.append(at.tolist())
     told, (xs, ys) = f"c = {c:.3g}: last loss {loss.item():.3g}", zip(*path, strict=True)
-    walk = (Series(name="24 steps", x=xs, y=ys, meaning=meaning, style="line+points"),)
+    walk = (Series(name="16 steps", x=xs, y=ys, meaning=meaning, style="line+points"),)
     flat = (Region(label="ravine", x=(-4, 4, 4, -4), y=(-1, -1, 1, 1), meaning="waiting"),)
     x, y = Axis(name="first weight", low=-4, high=4), Axis(name="second weight", low=-5, high=5)
     return Field2d(id=f"path-{meaning}", title=told, alt=told, x=x, y=y, series=walk, regions=flat, square=False)
