@@ -8,18 +8,19 @@ Source: He et al. 2015, section 2.2; Glorot and Bengio 2010, section 4.2; Yang e
 """
 
 from math import log, log10, sqrt
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
+from torch.nn.functional import batch_norm, gelu
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
-from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Lines, Mark, Result, Series, outcome
+from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Lines, Mark, Result, Scalar, Series, outcome
 
-PHI = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": torch.nn.functional.gelu}
+TINY = 1e-300  # keeps a quotient or a logarithm finite
+PHI = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": gelu}
 V = {"pytorch default": 1 / 3, "xavier": 1, "he": 2, "orthogonal": 1, "too large": 8, "too small": 0.02, "nilpotent": 4}
-WHY = "It does not speak of this activation, these weights or these additions."
 
 
 class Knobs(Parameters):
@@ -36,85 +37,164 @@ class Knobs(Parameters):
     seed: int = seed()
 
 
-def measure(knobs: Knobs, lab: Lab) -> SimpleNamespace:
-    n, L, phi, g, v = knobs.width, knobs.depth, PHI[knobs.activation], lab.generator(), knobs.gain**2 * V[knobs.init]
-    act = (lambda z: phi(torch.nn.functional.batch_norm(z, None, None, training=True))) if knobs.normalise else phi
-    W, uniform = torch.empty(L, n, n), knobs.init in ("pytorch default", "xavier")
-    W = W.uniform_(-sqrt(3), sqrt(3), generator=g) if uniform else W.normal_(generator=g)  # variance 1
-    W = W.double() * sqrt(v / n) if knobs.init != "orthogonal" else knobs.gain * torch.linalg.qr(W)[0].double()
-    W = torch.ones(n - 1).double().diag(1).expand(L, n, n) * sqrt(v) if knobs.init == "nilpotent" else W
-    b = knobs.biases / sqrt(n) * (2 * torch.rand(L, n, generator=g).double() - 1)
-    h, z, weights = [torch.randn(64, n, generator=g).double().requires_grad_()], [], [w.requires_grad_() for w in W]
-    for layer in range(L):
-        z.append(h[-1] @ weights[layer].T + b[layer])  # 64 inputs: (64, n)
-        h.append(act(z[-1]) + knobs.residual * h[-1])
-    pulled = torch.autograd.grad(h[-1], [*weights, *h], torch.randn(64, n, generator=g).double())
-    dW, dh, h = pulled[:L], pulled[L:], [x.detach() for x in h]
-    slope = [torch.func.vjp(act, z[i].detach())[1] for i in range(L)]  # slope[i](dh) is dh times φ'(z[i]), (64, n) each
-    hand = [slope[i](dh[i + 1])[0] @ W[i] + knobs.residual * dh[i + 1] for i in range(L)]  # dL/dh one layer below
-    chain = max(float((a - c).norm() / (c.norm() + 1e-300)) for a, c in zip(hand, dh, strict=False))
-    signal, pull = (torch.stack([x.square().mean() for x in xs]) for xs in (h, dh))  # mean squares, (L + 1,)
-    told = torch.stack([x.var(0, correction=0).mean() for x in h])  # the part that depends on the input, (L + 1,)
-    pairs, heavy = [float((a * c).sum()) for a, c in zip(h, dh, strict=True)], torch.stack([x.norm() for x in dW])
-    down = {"signal": (pull / pull[-1]).sqrt(), "weights": heavy / heavy[-1]}
-    euler = (max(pairs) - min(pairs)) / (float(h[-1].norm() * dh[-1].norm()) + 1e-300)
-    factor, back = (signal[-1] / signal[0]) ** (1 / L), (pull[0] / pull[-1]) ** (0.5 / L)  # per layer
-    ends = {"signal": signal[-1] / signal[0], "gradient": down["signal"][0], "weights": down["weights"][0]}
-    bare = knobs.activation == "relu" and not (knobs.biases or knobs.normalise)  # homogeneous: f(2h) = 2 f(h)
-    plain = bare and not knobs.residual and knobs.init != "nilpotent"
-    powers = {k: log10(max(float(r), 1e-300)) for k, r in (ends | {"told": told[-1] / signal[-1]}).items()}
-    return SimpleNamespace(**locals())
+class Flow(NamedTuple):
+    """L layers of n units, 64 inputs; the first row of ``h`` and ``dh`` is the input. Gradients are autograd's."""
+
+    v: float  # fan-in times the variance of the weights
+    W: Tensor  # (L, n, n)
+    h: Tensor  # (L + 1, 64, n)
+    dh: Tensor  # (L + 1, 64, n)
+    chain: float  # largest relative difference between one step back by hand and autograd
+    sizes: dict[str, Tensor]  # layer by layer, (L + 1,); those of the weights are (L,)
+    factor: float  # on the mean square, per layer upwards
+    back: float  # on the gradient's norm, per layer downwards
 
 
-def lines(id: str, title: str, alt: str, unit: str, ys: dict[str, Any]) -> Lines:
-    series, last = [], len(ys["signal"])
-    for (name, y), meaning in zip(ys.items(), ("measured", "second", "neutral"), strict=False):
-        x, y = range(last - len(y), last), [max(float(value), 1e-99) for value in y]
-        series.append(Series(name=name, x=tuple(x), y=tuple(y), meaning=meaning))
-    return Lines(id=id, title=title, alt=alt, x=Axis(name="layer"), y=Axis(name=unit, scale="log"), series=series)
+def draw_weights(knobs: Knobs, v: float, generator: torch.Generator) -> Tensor:
+    n, W = knobs.width, torch.empty(knobs.depth, knobs.width, knobs.width)
+    uniform = knobs.init in ("pytorch default", "xavier")
+    W = W.uniform_(-sqrt(3), sqrt(3), generator=generator) if uniform else W.normal_(generator=generator)  # variance 1
+    if knobs.init == "nilpotent":
+        return torch.ones(n - 1).double().diag(1).expand_as(W) * sqrt(v)
+    if knobs.init == "orthogonal":
+        rotations: Tensor = torch.linalg.qr(W)[0].double()
+        return knobs.gain * rotations
+    return W.double() * sqrt(v / n)
 
 
-def settle(knobs: Knobs, m: SimpleNamespace) -> list[Claim]:
-    n, L, nil, k = knobs.width, knobs.depth, knobs.init == "nilpotent", min(knobs.depth, knobs.width - 1)
-    normed = knobs.activation == "relu" and knobs.normalise and not (nil or knobs.residual) and L > 9
-    band = 5 * sqrt(5 / L / n) + 2.5 / n  # five standard errors of a mean of L logarithms, and their bias
-    v, linear = m.W.square().mean() * n, torch.nn.Linear(n, n).weight.data.square().mean() * n
-    radius, power = torch.linalg.eigvals(m.W[0]).abs().max() if nil else 0, (m.W[0] / sqrt(m.v)).matrix_power(k * nil)
-    facts = (
-        ("chain", "One step back is the activation's slope, then W transposed.", m.chain, 0, 1e-12, True),
-        ("euler", "Bare ReLU layers: ⟨h, dL/dh⟩ is the same at every depth.", m.euler, 0, 1e-12, m.bare),
-        ("variance", "Fan-in times the weights' variance is v.", v, m.v, 5 * m.v * sqrt(2 / L) / n, not nil),
-        ("linear", "nn.Linear's own weights have v = 1/3.", linear, 1 / 3, 1.5 / n, True),
-        ("forward", "ReLU multiplies the mean square by v/2 (as logs).", m.factor.log(), log(m.v / 2), band, m.plain),
-        ("backward", "And the squared gradient by v/2.", 2 * m.back.log(), log(m.v / 2), band, m.plain),
-        ("radius", "Every eigenvalue of the nilpotent matrix is 0.", radius, 0, 1e-12, nil),
-        ("stretch", "Its k-th power still stretches one direction by (2 gain)^k.", power.max(), 1, 1e-12, nil),
-        ("norm-grows", "Normalised ReLU layers: the gradient grows by about 1.2.", m.back, 1.21, 0.15, normed),
+def activate(z: Tensor, knobs: Knobs) -> Tensor:
+    activated: Tensor = PHI[knobs.activation](batch_norm(z, None, None, training=True) if knobs.normalise else z)
+    return activated
+
+
+def flow(knobs: Knobs, generator: torch.Generator) -> Flow:
+    n, depth, v = knobs.width, knobs.depth, knobs.gain**2 * V[knobs.init]
+    W = draw_weights(knobs, v, generator)
+    b = knobs.biases / sqrt(n) * (2 * torch.rand(depth, n, generator=generator).double() - 1)  # (L, n)
+    h, z = [torch.randn(64, n, generator=generator).double().requires_grad_()], list[Tensor]()
+    weights = [layer.requires_grad_() for layer in W]
+    for weight, bias in zip(weights, b, strict=True):
+        z.append(h[-1] @ weight.T + bias)  # (64, n)
+        h.append(activate(z[-1], knobs) + knobs.residual * h[-1])
+    top = torch.randn(64, n, generator=generator).double()  # dL/dh of a random loss at the top
+    pulled = torch.autograd.grad(h[-1], [*weights, *h], top)
+    dW, dh = torch.stack(pulled[:depth]), torch.stack(pulled[depth:])
+
+    layers_abreast = torch.cat(z, 1).detach()  # (64, L · n): one product with the slope serves every layer
+    times_slope = torch.func.vjp(lambda given: activate(given, knobs), layers_abreast)[1]
+    (dz,) = times_slope(torch.cat(list(dh[1:]), 1))  # dL/dz = dL/dh times φ'(z)
+    by_hand = dz.reshape(64, depth, n).transpose(0, 1) @ W.detach() + knobs.residual * dh[1:]  # (L, 64, n)
+    miss, below = (by_hand - dh[:-1]).flatten(1).norm(dim=1), dh[:-1].flatten(1).norm(dim=1)
+
+    states, norms, pull = torch.stack(h).detach(), dW.flatten(1).norm(dim=1), dh.square().mean((1, 2))
+    sizes = {"signal": states.square().mean((1, 2))}
+    sizes |= {"told": states.var(1, correction=0).mean(1)}  # the part of the mean square that depends on the input
+    sizes |= {"gradient": (pull / pull[-1]).sqrt(), "weights": norms / norms[-1]}  # over the topmost
+    factor = float(sizes["signal"][-1] / sizes["signal"][0]) ** (1 / depth)
+    back, chain = float(sizes["gradient"][0]) ** (1 / depth), float((miss / (below + TINY)).max())
+    return Flow(v, W.detach(), states, dh, chain, sizes, factor, back)
+
+
+def pairing_error(made: Flow) -> float:
+    """By how much ⟨h, dL/dh⟩ differs between depths, over the product of the top's norms."""
+    pairs = (made.h * made.dh).sum((1, 2))
+    return float((pairs.max() - pairs.min()) / (made.h[-1].norm() * made.dh[-1].norm() + TINY))
+
+
+def is_bare(knobs: Knobs) -> bool:
+    return knobs.activation == "relu" and not (knobs.biases or knobs.normalise)  # so that f(2h) = 2 f(h)
+
+
+def is_plain(knobs: Knobs) -> bool:
+    return is_bare(knobs) and not knobs.residual and knobs.init != "nilpotent"
+
+
+def settle(knobs: Knobs, made: Flow) -> list[Claim]:
+    n, depth, v, nilpotent = knobs.width, knobs.depth, made.v, knobs.init == "nilpotent"
+    found = float(made.W.square().mean()) * n
+    linear = float(torch.nn.Linear(n, n).weight.data.square().mean()) * n
+    radius, stretch = 0.0, 1.0
+    if nilpotent:
+        radius = float(torch.linalg.eigvals(made.W[0]).abs().max())
+        stretch = float((made.W[0] / sqrt(v)).matrix_power(min(depth, n - 1)).max())
+    up, down = log(max(made.factor, TINY)), 2 * log(max(made.back, TINY))
+    spread, band = 5 * v * sqrt(2 / depth) / n, 5 * sqrt(5 / depth / n) + 2.5 / n  # five standard errors, and a bias
+
+    grows = knobs.activation == "relu" and knobs.normalise and not (nilpotent or knobs.residual) and depth > 9
+    bare = "" if is_bare(knobs) else "Only ReLU without biases or normalisation scales its output with its input."
+    plain = "" if is_plain(knobs) else "v/2 is for ReLU on drawn weights, with nothing added or normalised."
+    drawn = "These weights are set, not drawn: all sit on one diagonal." if nilpotent else ""
+    shift = "" if nilpotent else "These weights are drawn; the claim is about the nilpotent matrix."
+    normed = "" if grows else "It is about ten or more normalised ReLU layers with drawn weights and no skips."
+    rows = (
+        ("chain", "One step back is the activation's slope, then W transposed.", made.chain, 0, 1e-12, ""),
+        ("euler", "Bare ReLU layers: ⟨h, dL/dh⟩ is the same at every depth.", pairing_error(made), 0, 1e-12, bare),
+        ("variance", "Fan-in times the weights' variance is v.", found, v, spread, drawn),
+        ("linear", "nn.Linear's own weights have v = 1/3.", linear, 1 / 3, 1.5 / n, ""),
+        ("forward", "ReLU multiplies the mean square by v/2 (as logs).", up, log(v / 2), band, plain),
+        ("backward", "And the squared gradient by v/2.", down, log(v / 2), band, plain),
+        ("radius", "Every eigenvalue of the nilpotent matrix is 0.", radius, 0, 1e-12, shift),
+        ("stretch", "Its k-th power still stretches one direction by (2 gain)^k.", stretch, 1, 1e-12, shift),
+        ("norm-grows", "Normalised ReLU layers: the gradient grows by about 1.2.", made.back, 1.21, 0.15, normed),
     )
-    return [outcome(i, s, float(x), e, abs(x - e) <= t, t, WHY * (not ok), t <= 1e-12) for i, s, x, e, t, ok in facts]
+    about = {"variance": "v", "forward": "signal", "chain": "gradient", "backward": "gradient"}
+    return [
+        outcome(id, says, x, aim, abs(x - aim) <= within, within, why, within <= 1e-12, quantity=about.get(id))
+        for id, says, x, aim, within, why in rows
+    ]
+
+
+def line(name: str, values: Tensor, meaning: Any, quantity: str | None = None, first: int = 0) -> Series:
+    layers, shown = tuple(range(first, first + len(values))), tuple(max(value, 1e-99) for value in values.tolist())
+    return Series(name=name, x=layers, y=shown, meaning=meaning, quantity=quantity)
+
+
+def draw(knobs: Knobs, made: Flow, up: str, down: str) -> tuple[Lines, Lines, Bars]:
+    sizes, layer, square = made.sizes, Axis(name="layer"), Axis(name="mean square", scale="log")
+    told = f"{up} At the top {float(sizes['told'][-1] / sizes['signal'][-1]):.3g} of it depends on the input."
+    rising = [line("signal", sizes["signal"], "measured", "signal"), line("input's part", sizes["told"], "second")]
+    if is_plain(knobs):
+        rising.append(line("(v/2)^layer", (made.v / 2) ** torch.arange(knobs.depth + 1).double(), "neutral", "v"))
+    signal = Lines(id="signal", title="The signal on its way up", alt=told, x=layer, y=square, series=rising)
+
+    felt = f"{down} The first layer's weights get {float(sizes['weights'][0]):.3g} times the gradient of the last's."
+    falling = [line("of the signal", sizes["gradient"], "measured", "gradient")]
+    falling.append(line("of the weights", sizes["weights"], "second", first=1))  # there is no layer 0
+    norm = Axis(name="norm over the top's", scale="log")
+    gradient = Lines(id="gradient", title="The gradient on its way down", alt=felt, x=layer, y=norm, series=falling)
+
+    halves = {name: knobs.gain**2 * v / 2 for name, v in V.items()}
+    rates = "v/2: " + ", ".join(f"{name} {half:.3g}" for name, half in halves.items()) + "."
+    bars = BarGroup(name="one ReLU layer", values=tuple(halves.values()), quantity="v")
+    schemes: dict[str, Any] = {"title": "One ReLU layer", "alt": rates, "categories": tuple(halves), "groups": (bars,)}
+    schemes |= {"y": Axis(name="factor on the mean square"), "marks": (Mark(label="kept", y=1),)}
+    return signal, gradient, Bars(id="schemes", **schemes)
+
+
+def answer(knobs: Knobs, made: Flow) -> dict[str, Scalar]:
+    sizes, v, gain = made.sizes, made.v, knobs.gain
+    ends = {"signal": sizes["signal"][-1] / sizes["signal"][0], "told": sizes["told"][-1] / sizes["signal"][-1]}
+    ends |= {"gradient": sizes["gradient"][0], "weights": sizes["weights"][0]}
+    powers = {name: log10(max(float(ratio), TINY)) for name, ratio in ends.items()}
+    rescuing = is_plain(knobs) and knobs.init == "pytorch default" and knobs.depth > 29
+    a: dict[str, Scalar] = {f"{name}_powers": power for name, power in powers.items()}
+    a |= {f"{name}_trend": "grows" if p > 1 else "shrinks" if p < -1 else "stays" for name, p in powers.items()}
+    a |= {"factor": made.factor, "norm_factor": sqrt(made.factor), "back": made.back}
+    a |= {"as_he": gain**2, "whole": v, "quarter": sqrt(v) / 4, "plain_powers": knobs.depth * log10(v / 2) / 2}
+    a |= {"twice": 2 * powers["gradient"], "drift": abs(powers["gradient"]) if rescuing else 99.0}
+    a |= {"saturating": powers["gradient"] * (knobs.activation == "tanh")}
+    a |= {"euler": pairing_error(made) * is_bare(knobs)}
+    return a | {"blind": powers["told"] * bool(sizes["signal"][-1] > 1e-3)}
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    m, gain, depth = measure(knobs, lab), knobs.gain, knobs.depth
-    a: dict[str, Any] = {f"{name}_powers": power for name, power in m.powers.items()}
-    a |= {f"{k}_trend": ("stays", "grows", "shrinks")[(m.powers[k] > 1) - (m.powers[k] < -1)] for k in m.ends}
-    a |= {"factor": float(m.factor), "norm_factor": sqrt(m.factor), "back": float(m.back), "as_he": gain**2}
-    a |= {"whole": m.v, "quarter": sqrt(m.v) / 4, "euler": float(m.euler) * m.bare}
-    a |= {"plain_powers": depth * log10(m.v / 2) / 2, "blind": a["told_powers"] * bool(m.signal[-1] > 1e-3)}
-    default, g = m.plain and knobs.init == "pytorch default" and depth > 29, a["gradient_powers"]
-    a |= {"twice": 2 * g, "drift": abs(g) if default else 99.0, "saturating": g * (knobs.activation == "tanh")}
-    up = f"The mean square goes from {m.signal[0]:.3g} at the input to {m.signal[-1]:.3g} at layer {depth}."
-    down = f"The gradient's norm at the input is {m.ends['gradient']:.3g} times that at layer {depth}."
-    theory = [(m.v / 2) ** layer for layer in range(depth + 1) if m.plain]
-    signal = {"signal": m.signal, "depends on the input": m.told, "(v/2)^layer": theory}
-    bars = BarGroup(name="one ReLU layer", values=[gain**2 * v / 2 for v in V.values()])
-    rates = "v/2: " + ", ".join(f"{name} {gain**2 * v / 2:.3g}" for name, v in V.items())
-    names, y, marks = list(V), Axis(name="factor on the mean square"), (Mark(label="kept", y=1),)
-    code = {"h = phi(W @ h + b)": up, "dh = W.T @ (slope(z) * dh)": down, "fan_in * W.var()": f"{m.v:.4g}"}
-    figures = (
-        lines("signal", "The signal on its way up", up, "mean square", signal),
-        lines("gradient", "The gradient on its way down", down, "norm over the top's", m.down),
-        Bars(id="schemes", title="One ReLU layer", alt=rates, categories=names, y=y, groups=(bars,), marks=marks),
-    )
-    ran, claims = [CodeLine(code=line, value=value) for line, value in code.items()], settle(knobs, m)
-    return Result(summary=f"{up} {down}", figures=figures, claims=claims, answers=a, code=ran)
+    made = flow(knobs, lab.generator())
+    first, last = made.sizes["signal"][0], made.sizes["signal"][-1]
+    up = f"The mean square goes from {first:.3g} at the input to {last:.3g} at layer {knobs.depth}."
+    down = f"The gradient's norm at the input is {made.sizes['gradient'][0]:.3g} times that at layer {knobs.depth}."
+    rates = f"mean square × {made.factor:.3g}", f"norm × {made.back:.3g}"  # per layer
+    code = [CodeLine(code="v = fan_in * W.var()", value=f"{made.v:.4g}", quantity="v")]
+    code += [CodeLine(code="h = phi(W @ h + b)", value=rates[0], quantity="signal")]
+    code += [CodeLine(code="dh = W.T @ (slope(z) * dh)", value=rates[1], quantity="gradient")]
+    figures, claims, answers = draw(knobs, made, up, down), settle(knobs, made), answer(knobs, made)
+    return Result(summary=f"{up} {down}", figures=figures, claims=claims, answers=answers, code=code)
