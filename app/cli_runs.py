@@ -107,7 +107,7 @@ def knobs_of(chosen: StoredDemo, base: dict[str, Any], values: list[str]) -> dic
         if not has_value or name not in chosen.schema["properties"]:
             says = f"“{name[:80]}” is no knob of {chosen.slug}." if has_value else f"“{word[:80]}” is no knob=value."
             raise BadInput(f"{says} The knobs are {', '.join(chosen.schema['properties'])}.")
-        given[name] = _value(text)
+        given[name] = _value(chosen.schema["properties"][name], text)
     try:
         return chosen.knobs.model_validate(given).model_dump(mode="json")
     except ValidationError as error:
@@ -116,12 +116,11 @@ def knobs_of(chosen: StoredDemo, base: dict[str, Any], values: list[str]) -> dic
         raise BadInput(f"{name}: {first['msg']}. {_accepts(chosen, name)}") from None
 
 
-def _value(text: str) -> Any:
-    """JSON where it is JSON, a comma-separated list, or the text itself."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return [_value(part) for part in text.split(",")] if "," in text else text
+def _value(knob: dict[str, Any], text: str) -> str | list[str]:
+    """Text as a form would send it: the knob's class reads numbers, switches and choices by itself."""
+    if knob["control"]["kind"] in ("numbers", "several"):
+        return text.strip("[]() ").replace(",", " ").split()
+    return text
 
 
 def _accepts(chosen: StoredDemo, name: str) -> str:

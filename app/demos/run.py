@@ -12,9 +12,10 @@ import torch
 from pydantic import ValidationError
 
 from app.demos import registry
-from app.demos.lab import Lab
+from app.demos.lab import Cancelled, Lab
+from app.demos.parameters import Parameters
 from app.demos.result import Result, dump
-from app.errors import BadInput
+from app.errors import AppError, BadInput, Unavailable
 
 Emit = Callable[[dict[str, Any]], None]
 
@@ -39,8 +40,21 @@ def run_demo(
     lab = Lab(
         getattr(knobs, "seed", 0), device="cuda" if torch.cuda.is_available() else "cpu", emit=emit, cancelled=cancelled
     )
-    result = demo.run(knobs, lab)
+    result = _run(demo, knobs, lab)
     return result.model_copy(update={"versions": versions(lab) | {"demo": demo.version}})
+
+
+def _run(demo: registry.Demo, knobs: Parameters, lab: Lab) -> Result:
+    """The border of a demonstration: what it did not foresee is told as its fault, not as the asker's."""
+    try:
+        return demo.run(knobs, lab)
+    except (Cancelled, MemoryError, AppError):
+        raise
+    except Exception as error:
+        if "can't allocate memory" in str(error):
+            raise
+        says = f"“{demo.title}” failed with these knobs ({type(error).__name__}). Try others; nothing of yours is lost."
+        raise Unavailable(says, where=demo.slug) from error
 
 
 def versions(lab: Lab) -> dict[str, str]:
