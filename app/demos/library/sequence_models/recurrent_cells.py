@@ -7,17 +7,18 @@ The loop below is compared with torch's module, and a small push on the first in
 Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000, eqs. 1–7; Cho et al. 2014, eqs. 5–8; torch: nn.LSTM, nn.GRU
 """
 
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
-from app.demos.result import Axis, BarGroup, Bars, CodeLine, Heatmap, Lines, Result, Series, identity, outcome
+from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Lines, Result, Series, identity, outcome
 
 MODULES: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+LOOP = {"rnn": ["h = tanh(W @ x + U @ h + b)"], "lstm": ["c = f * c + i * g", "h = o * tanh(c)"]}
+LOOP["gru"] = ["n = tanh(W_n @ x + r * (U_n @ h))", "h = (1 - z) * n + z * h"]
 
 
 class Knobs(Parameters):
@@ -36,85 +37,163 @@ def step(cell: str, x: Tensor, h: Tensor, c: Tensor, w: list[Tensor]) -> tuple[T
     """The new h, the new c, the gates: (batch, hidden) twice, (gates, batch, hidden). ``w`` is W, U, their biases."""
     left, right = x @ w[0].T + w[2], h @ w[1].T + w[3]  # (batch, gates · hidden) each
     if cell == "rnn":
-        return torch.tanh(left + right), c, torch.tanh(left + right)[None]
+        h = torch.tanh(left + right)  # (batch, hidden)
+        return h, c, h[None]
     if cell == "lstm":
-        i, f, g, o = (left + right).chunk(4, -1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c, torch.stack([i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()])
+        into, forget, candidate, out = (left + right).chunk(4, -1)  # (batch, hidden) each
+        i, f, g, o = into.sigmoid(), forget.sigmoid(), candidate.tanh(), out.sigmoid()
+        c = f * c + i * g
+        h = o * c.tanh()
+        return h, c, torch.stack([i, f, g, o])
     r, z, _ = (left + right).sigmoid().chunk(3, -1)
-    n = torch.tanh(left.chunk(3, -1)[2] + r * right.chunk(3, -1)[2])  # torch resets after the product with U
-    return (1 - z) * n + z * h, c, torch.stack([r, z, n])
+    left_n, right_n = left.chunk(3, -1)[2], right.chunk(3, -1)[2]
+    n = torch.tanh(left_n + r * right_n)  # torch resets after the product with U
+    h = (1 - z) * n + z * h
+    return h, c, torch.stack([r, z, n])
 
 
 def unroll(knobs: Knobs, module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
     """x is (T, 2, 3). The top layer's states, and the gates of its forward cell."""
+    ways = 1 + knobs.bidirectional
     for layer in range(knobs.layers):
         top: list[Tensor] = []
-        for way in reversed(range(1 + knobs.bidirectional)):  # the way back first
-            w = [weight.to(x.dtype) for weight in module.all_weights[layer * (1 + knobs.bidirectional) + way]]
-            h, c, steps = x.new_zeros(2, knobs.hidden), x.new_zeros(2, knobs.hidden), []
+        for way in reversed(range(ways)):  # the way back first, so that the gates left over are the forward ones
+            weights = [weight.to(x.dtype) for weight in module.all_weights[layer * ways + way]]
+            h, c = x.new_zeros(2, knobs.hidden), x.new_zeros(2, knobs.hidden)
+            states, gates = list[Tensor](), list[Tensor]()
             for x_t in x.flip(0) if way else x:
-                h, c, seen = step(knobs.cell, x_t, h, c, w)
-                steps.append((h, seen))
-            states, gates = (torch.stack(parts) for parts in zip(*steps, strict=True))  # (T, 2, H), (T, gates, 2, H)
-            top.insert(0, states.flip(0) if way else states)
+                h, c, seen = step(knobs.cell, x_t, h, c, weights)
+                states.append(h)
+                gates.append(seen)
+            read = torch.stack(states)  # (T, 2, H), in the order of reading
+            top.insert(0, read.flip(0) if way else read)
         x = torch.cat(top, -1)  # (T, 2, ways · H)
-    return x, gates
+    return x, torch.stack(gates)  # (T, gates, 2, H)
 
 
-def measure(knobs: Knobs) -> SimpleNamespace:
-    H, T, end, ways = knobs.hidden, knobs.length, knobs.length + knobs.padding, 1 + knobs.bidirectional
-    module = MODULES[knobs.cell](3, H, knobs.layers, bidirectional=ways == 2).double().requires_grad_(False)
+class Measured(NamedTuple):
+    """T steps, H units, two sequences; index 0 of the pair is the one that is padded."""
+
+    by_hand: Tensor  # (T, 2, ways · H)
+    by_torch: Tensor  # (T, 2, ways · H)
+    pushed: Tensor  # (T,) how far a push of length 1 on the first input moves the state
+    keep: Tensor  # (T, H) what survives a step: f, z, or for want of a gate h itself
+    alone: Tensor  # (layers · ways, H) final states of the first sequence, run without padding
+    packed: Tensor  # the same, from a packed batch
+    padded: Tensor  # the same, from a padded batch that is not packed
+    parameters: int
+
+
+def build(knobs: Knobs) -> Any:
+    H = knobs.hidden
+    module = MODULES[knobs.cell](3, H, knobs.layers, bidirectional=knobs.bidirectional)
+    module = module.double().requires_grad_(False)
     for name, weight in module.named_parameters():
-        weight *= knobs.scale if "weight_hh" in name else 1
-        weight[H : 2 * H] += knobs.forget_bias * ("bias_ih" in name)  # these rows are f or z; a plain cell has none
-    padded, push = torch.randn(end, 2, 3, dtype=torch.float64), torch.zeros(T, 2, 3, dtype=torch.float64)
-    padded[T:, 0], push[0], x = 0, 3**-0.5, padded[:T]  # two sequences; the first one ends at T
-    states, gates = unroll(knobs, module, torch.complex(x, 1e-30 * push))  # an imaginary push: exact derivatives
-    hand, pushed = states.real, states.imag[:, 0, :H].norm(dim=-1) * 1e30  # (T, 2, ways · H), the push's effect (T,)
-    packed = nn.utils.rnn.pack_padded_sequence(padded, torch.tensor([T, end]), enforce_sorted=False)
-    ends = [module(given)[1] for given in (x, packed, padded)]  # a pair (h, c) for the LSTM
-    alone, short, filled = ((h[0] if knobs.cell == "lstm" else h)[:, 0] for h in ends)  # (layers · ways, H) each
-    keep = gates[:, 1, 0].real if knobs.cell != "rnn" else hand[:, 0, :H]  # f, z, or for want of a gate h: (T, H)
-    inputs, out = [3, *[ways * H] * (knobs.layers - 1)], module(x)[0]  # (T, 2, ways · H)
-    sizes = {name: sum(ways * g * H * (i + H + 2) for i in inputs) for name, g in (("rnn", 1), ("gru", 3), ("lstm", 4))}
-    return SimpleNamespace(**locals(), count=sum(w.numel() for w in module.parameters()))
+        if "weight_hh" in name:
+            weight *= knobs.scale
+        if "bias_ih" in name:
+            weight[H : 2 * H] += knobs.forget_bias  # these rows are f or z; a plain cell has none
+    return module
+
+
+def final(knobs: Knobs, module: Any, x: Any) -> Tensor:
+    """Of the first sequence, (layers · ways, H)."""
+    _, last = module(x)
+    h: Tensor = last[0] if knobs.cell == "lstm" else last  # the LSTM returns the pair (h, c)
+    return h[:, 0]
+
+
+def measure(knobs: Knobs) -> Measured:
+    H, T, whole = knobs.hidden, knobs.length, knobs.length + knobs.padding
+    module = build(knobs)
+    batch = torch.randn(whole, 2, 3, dtype=torch.float64)
+    batch[T:, 0] = 0  # the first sequence ends at T
+    x = batch[:T]  # (T, 2, 3)
+    push = torch.zeros(T, 2, 3, dtype=torch.float64)
+    push[0] = 3**-0.5  # length 1, on the first step
+
+    tiny = 1e-30  # an imaginary push leaves the real part alone: its effect is the exact derivative
+    states, gates = unroll(knobs, module, torch.complex(x, tiny * push))
+    by_hand, pushed = states.real, states.imag[:, 0, :H].norm(dim=-1) / tiny
+    keep = by_hand[:, 0, :H] if knobs.cell == "rnn" else gates[:, 1, 0].real  # f and z are both gate 1
+    packed = nn.utils.rnn.pack_padded_sequence(batch, torch.tensor([T, whole]), enforce_sorted=False)
+    alone, unpadded, padded = (final(knobs, module, given) for given in (x, packed, batch))
+    parameters = sum(weight.numel() for weight in module.parameters())
+    return Measured(by_hand, module(x)[0], pushed, keep, alone, unpadded, padded, parameters)
+
+
+def counted(knobs: Knobs) -> dict[str, int]:
+    """Parameters by formula: gates · H rows a layer and way, each with inputs, H recurrent weights, two biases."""
+    ways, H = 1 + knobs.bidirectional, knobs.hidden
+    inputs = [3, *[ways * H] * (knobs.layers - 1)]
+    row_lengths = sum(size + H + 2 for size in inputs)
+    return {name: ways * blocks * H * row_lengths for name, blocks in (("rnn", 1), ("gru", 3), ("lstm", 4))}
+
+
+def settle(knobs: Knobs, m: Measured) -> list[Claim]:
+    calm = "" if knobs.scale <= 4 else "Recurrent weights this large make rounding errors grow from step to step."
+    two = "" if knobs.bidirectional else "There is no way back: the cell reads in one direction."
+    gated = "" if knobs.scale <= 1 else "Enlarged recurrent weights move the gates away from their bias."
+    gated = gated if knobs.cell != "rnn" else "A plain cell has no gate."
+    loop, packed = (m.by_hand - m.by_torch).abs().max(), (m.packed - m.alone).abs().max()
+    back = (m.by_torch[0, 0, -knobs.hidden :] - m.alone[-1]).abs().max()
+    kept, bias, near = float(m.keep.mean()), float(torch.tensor(knobs.forget_bias).sigmoid()), 0.7 * knobs.hidden**-0.5
+    count, close = m.parameters - counted(knobs)[knobs.cell], abs(kept - bias) < near
+    return [
+        identity(
+            "parameters", "Gates · H · (inputs + H + 2) numbers a layer and way.", count, 0, quantity="parameters"
+        ),
+        identity("by-hand", "The loop is torch's module.", float(loop), 1e-12, domain=calm, quantity="h"),
+        identity("packed", "A packed sequence ends as it does alone.", float(packed), 1e-12, domain=calm),
+        identity("reverse", "The way back ends at position 0.", float(back), 0, domain=two),
+        outcome("gate", "Its mean is near sigmoid(bias).", kept, bias, close, near, gated, quantity="gate"),
+    ]
+
+
+def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
+    H, ways, kept = knobs.hidden, 1 + knobs.bidirectional, float(m.keep.mean())
+    memory, lstm = float((m.pushed[-1] / m.pushed[0]).log10()), knobs.cell == "lstm"
+    path = m.keep[1:].clamp(min=1e-99).prod(0).mean()  # what is left of c on its own path, or of h through z
+    a: dict[str, Any] = {"memory": memory, "trend": "more" if memory > 0 else "less", "growth": memory * lstm}
+    a |= {"kept": kept, "new": 1 - kept, "largest": float(m.by_torch.abs().max())}
+    a |= {"path": float(path.log10()), "long_path": float(path) * (lstm and knobs.length == 30)}
+    a |= {"size": m.parameters, "one_bias": m.parameters * (H + 4) // (H + 5), **counted(knobs)}
+    a |= {"finals": len(m.alone) * H, "width": ways * H, "one_way": knobs.layers * H}
+    a |= {"position": knobs.length - 1, "padded": knobs.length + knobs.padding - 1, "steps": knobs.length}
+    return a | {"gap": float((m.padded - m.alone).abs().max())}
+
+
+def draw(knobs: Knobs, m: Measured, said: str) -> tuple[Heatmap, Lines, Bars]:
+    T, what = knobs.length, {"rnn": "h itself", "lstm": "the forget gate f", "gru": "the update gate z"}[knobs.cell]
+    mean, low, high = float(m.keep.mean()), float(m.keep.min()), float(m.keep.max())
+    kept = f"{what[0].upper()}{what[1:]} is {mean:.3f} on average over {T} steps, from {low:.3f} to {high:.3f}."
+    units, columns = [f"{unit}" for unit in range(knobs.hidden)], [f"{step}" for step in range(1, min(T, 24) + 1)]
+    grid: dict[str, Any] = {"rows": units, "columns": columns, "row_name": "unit", "column_name": "step"}
+    grid |= {"values": m.keep[:24].T.tolist(), "alt": kept, "caption": kept, "quantity": "gate"}
+
+    steps, left = tuple(range(1, T + 1)), tuple((m.pushed / m.pushed[0]).tolist())
+    lines = [Series(name="push on first", x=steps, y=left, meaning="measured", quantity="h")]
+    if knobs.cell != "rnn":
+        product = tuple(m.keep[1:].cumprod(0).mean(-1).tolist())
+        lines.append(Series(name="gates' product", x=steps[1:], y=product, meaning="second", quantity="gate"))
+    axes: dict[str, Any] = {"x": Axis(name="step"), "y": Axis(name="relative to the first step", scale="log")}
+
+    sizes = counted(knobs)
+    count = "Parameters: " + ", ".join(f"{name} {size}" for name, size in sizes.items()) + "."
+    group = BarGroup(name="parameters", values=tuple(sizes.values()), quantity="parameters")
+    bars: dict[str, Any] = {"categories": tuple(sizes), "y": Axis(name="parameters"), "alt": count, "groups": (group,)}
+    return (
+        Heatmap(id="gates", title=f"What each unit keeps: {what}", **grid),
+        Lines(id="memory", title="What is left of the first step", alt=said, caption=said, series=lines, **axes),
+        Bars(id="cells", title="The three cells at this size", **bars),
+    )
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    m, T, H, cell = measure(knobs), knobs.length, knobs.hidden, knobs.cell
-    calm, two = "" if knobs.scale <= 4 else "Rounding errors grow.", "" if m.ways == 2 else "It needs two ways."
-    gated = "" if cell != "rnn" and knobs.scale <= 1 else "It needs a gate and recurrent weights that are not enlarged."
-    loop, packed, back = m.hand - m.out, m.short - m.alone, m.out[0, 0, -H:] - m.alone[-1]
-    memory, kept, near = float((m.pushed[-1] / m.pushed[0]).log10()), float(m.keep.mean()), 0.7 * H**-0.5
-    bias = float(torch.tensor(knobs.forget_bias).sigmoid())
-    claims = (
-        identity("parameters", "Gates · H · (inputs + H + 2) numbers a layer and way.", m.count - m.sizes[cell], 0),
-        identity("by-hand", "The loop is torch's module.", float(loop.abs().max()), 1e-12, domain=calm),
-        identity("packed", "A packed sequence ends as it does alone.", float(packed.abs().max()), 1e-12, domain=calm),
-        identity("reverse", "The way back ends at position 0.", float(back.abs().max()), 0, domain=two),
-        outcome("gate", "Its mean is near sigmoid(bias).", kept, bias, abs(kept - bias) < near, near, gated),
-    )
-    path = m.keep[1:].clamp(min=1e-99).prod(0).mean()  # of c along its own path, or of h through z
-    a: dict[str, Any] = {"memory": memory, "kept": kept, "new": 1 - kept, "path": float(path.log10())}
-    a |= {"size": m.count, "one_bias": m.count * (H + 4) // (H + 5), "finals": len(m.alone) * H, "width": m.ways * H}
-    a |= {"position": T - 1, "padded": m.end - 1, "gap": float((m.filled - m.alone).abs().max()), **m.sizes}
-    a |= {"trend": "more" if memory > 0 else "less", "growth": memory * (cell == "lstm"), "one_way": knobs.layers * H}
-    a |= {"largest": float(m.out.abs().max()), "long_path": float(path) * (cell == "lstm" and T == 30), "steps": T}
-    said = f"After {T} steps a push on the first input moves h by 10^{memory:.1f} of what it moved at the first step."
-    steps, gates = tuple(map(float, range(1, T + 1))), m.keep[1:].cumprod(0).mean(-1).tolist()
-    series = [Series(name="push on the first x", x=steps, y=(m.pushed / m.pushed[0]).tolist(), meaning="measured")]
-    series += [Series(name="product of the gates", x=steps[1:], y=gates, meaning="second")] if cell != "rnn" else []
-    grid: dict[str, Any] = {"rows": [f"{u}" for u in range(H)], "columns": [f"{t:.0f}" for t in steps[:24]]}
-    grid |= {"values": m.keep[:24].T.tolist(), "row_name": "unit", "column_name": "step", "alt": f"Mean {kept:.3f}."}
-    axes: dict[str, Any] = {"x": Axis(name="step"), "y": Axis(name="relative to the first step", scale="log")}
-    bars: dict[str, Any] = {"categories": [*m.sizes], "y": Axis(name="parameters"), "alt": f"{m.sizes}"}
-    bars |= {"groups": [BarGroup(name="parameters", values=[*m.sizes.values()])]}
-    figures = (
-        Heatmap(id="gates", title="What each unit keeps: f, z, or h itself", **grid),
-        Lines(id="memory", title="What is left of the first step", alt=said, series=series, **axes),
-        Bars(id="cells", title="The three cells at this size", **bars),
-    )
-    code = {"c = f*c + i*g": f"f {kept:.3f}", "h = (1-z)*n + z*h": f"z {kept:.3f}", "h = tanh(W@x + U@h + b)": said}
-    lines = [CodeLine(code=line, value=value) for line, value in code.items()]
-    return Result(summary=said, figures=figures, claims=claims, answers=a, code=lines)
+    m = measure(knobs)
+    a = answer(knobs, m)
+    said = f"After {knobs.length} steps a push on the first input moves h 10^{a['memory']:.1f} times its first effect."
+    kept = f"{a['kept']:.3f} of the old state on average"
+    values = {"c = f * c + i * g": f"f keeps {kept}", "h = (1 - z) * n + z * h": f"z keeps {kept}"}
+    code = [CodeLine(code=line, value=values.get(line, ""), quantity="h") for line in LOOP[knobs.cell]]
+    return Result(summary=said, figures=draw(knobs, m, said), claims=settle(knobs, m), answers=a, code=code)
