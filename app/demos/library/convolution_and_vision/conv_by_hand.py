@@ -9,8 +9,7 @@ Source: Goodfellow, Bengio and Courville 2016, sections 9.1–9.3; Dumoulin and 
 """
 
 from itertools import product
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,7 +17,11 @@ from torch.nn import functional as F
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, numbers, seed, switch
-from app.demos.result import CodeLine, Heatmap, ImageGrid, Picture, Result, identity, outcome
+from app.demos.result import Claim, CodeLine, Heatmap, ImageGrid, Picture, Result, identity, outcome
+
+CODE = {"loops": "y[f, r, c] += K[f, k, i, j] * x[k, r + i, c + j]", "matrix": "matrix @ x.flatten()"}
+CODE["unfold"] = "K.flatten(1) @ F.unfold(x, 3)"
+ABOUT = {"loops": "loops", "matrix": "matrix", "unfold": "unfold", "shifts": "gap", "border": "gap"}
 
 
 class Knobs(Parameters):
@@ -34,87 +37,164 @@ class Knobs(Parameters):
     seed: int = seed()
 
 
+def inputs(knobs: Knobs, lab: Lab) -> tuple[Tensor, Tensor]:
+    """The image, (C, n, n), and the kernels before any flip, (filters, C, 3, 3)."""
+    n, first = knobs.size, torch.tensor(knobs.kernel).double().reshape(3, 3)
+    filters = torch.stack([first.rot90(turn) for turn in range(knobs.filters)])  # (filters, 3, 3)
+    x = 0.1 * torch.rand(knobs.channels, n, n, generator=lab.generator(), dtype=torch.float64)
+    x[:, 2 : n // 2, 3 : n - 4] += 0.8  # a bright block
+    return x, torch.stack([filters / (channel + 1) for channel in range(knobs.channels)], 1)
+
+
+def pad(x: Tensor, knobs: Knobs) -> Tensor:
+    """(C, n, n) becomes (1, C, n + 2, n + 2), or (1, C, n, n) without padding."""
+    ring = [int(knobs.padding != "none")] * 4
+    return F.pad(x[None], ring, mode="circular" if knobs.padding == "circular" else "constant")
+
+
+def layer(x: Tensor, K: Tensor, knobs: Knobs) -> Tensor:
+    """What torch returns, (filters, W, W)."""
+    return F.conv2d(pad(x, knobs), K, stride=knobs.stride)[0]
+
+
 def loops(x: Tensor, K: Tensor, knobs: Knobs) -> tuple[Tensor, Tensor]:
-    """x is (C, n, n), K is (filters, C, 3, 3). All outputs in a row; the layer as a matrix, (outputs, C · n · n)."""
-    n, start, weights, pixels = knobs.size, -(knobs.padding != "none"), K.tolist(), x.tolist()
-    places, outputs, edge = range(start, n - 2 - start, knobs.stride), [], n if knobs.padding == "circular" else 2 * n
-    matrix = torch.zeros(len(K) * len(places) ** 2, x.numel(), dtype=x.dtype)
+    """All outputs in a row, (filters · W · W,), and the layer as a matrix, (filters · W · W, C · n · n)."""
+    n, weights, pixels = knobs.size, K.tolist(), x.tolist()
+    start = 0 if knobs.padding == "none" else -1  # the first corner lies on the ring
+    places = range(start, n - 2 - start, knobs.stride)
+    wrap = n if knobs.padding == "circular" else 2 * n  # 2 n leaves indices outside the image outside
+    outputs = [0.0] * (len(K) * len(places) ** 2)
+    matrix = torch.zeros(len(outputs), x.numel(), dtype=x.dtype)
     for row, (f, top, left) in enumerate(product(range(len(K)), places, places)):
-        outputs.append(0.0)
         for k, i, j in product(range(len(x)), range(3), range(3)):
-            r, c = (top + i) % edge, (left + j) % edge
+            r, c = (top + i) % wrap, (left + j) % wrap
             if r < n and c < n:  # outside there are zeros
-                outputs[-1] += weights[f][k][i][j] * pixels[k][r][c]
+                outputs[row] += weights[f][k][i][j] * pixels[k][r][c]
                 matrix[row, (k * n + r) * n + c] = weights[f][k][i][j]
     return torch.tensor(outputs, dtype=x.dtype), matrix
 
 
-def measure(knobs: Knobs, lab: Lab) -> SimpleNamespace:
-    n, s, mode = knobs.size, knobs.stride, "circular" if knobs.padding == "circular" else "constant"
-    turned = [torch.tensor(knobs.kernel).double().reshape(3, 3).rot90(turn) for turn in range(knobs.filters)]
-    given = torch.stack([torch.stack(turned) / (k + 1) for k in range(knobs.channels)], 1)  # (filters, C, 3, 3)
-    K, ring = given.flip(-1, -2) if knobs.flip_kernel else given, [int(knobs.padding != "none")] * 4
-    x = 0.1 * torch.rand(knobs.channels, n, n, generator=lab.generator(), dtype=torch.float64)
-    x[:, 2 : n // 2, 3 : n - 4] += 0.8  # a bright block
+def product_of_spectra(x: Tensor, given: Tensor) -> Tensor:
+    """The mathematical convolution on a ring, (filters, n, n)."""
+    n = x.shape[-1]
+    wide = F.pad(given, [0, n - 3, 0, n - 3]).roll((-1, -1), (-2, -1))  # (filters, C, n, n), its middle at (0, 0)
+    spectrum = (torch.fft.fft2(x) * torch.fft.fft2(wide)).sum(1)
+    convolved: Tensor = torch.fft.ifft2(spectrum).real
+    return convolved
 
-    def layer(image: Tensor) -> Tensor:
-        return F.conv2d(F.pad(image[None], ring, mode=mode), K, stride=s)[0]  # (filters, W, W)
 
-    out, moved, k = layer(x), layer(x.roll(knobs.shift, -1)), knobs.shift // s
-    tries = [k] if knobs.shift % s == 0 else [k, k + 1]  # a shift of the output that could match
-    maps = [(moved - out.roll(k, -1)).abs().amax(0)[:, 0 if mode == "circular" else k :] for k in tries]
-    gap = min(maps, key=lambda error: float(error.max()))  # (W, W), less the columns that came in from the left
+def shift_gap(out: Tensor, moved: Tensor, knobs: Knobs) -> Tensor:
+    """Where ``moved``, of the shifted image, is not ``out`` shifted: (W, W), less columns that came in at the left."""
+    whole_steps = knobs.shift // knobs.stride
+    tries = [whole_steps] if knobs.shift % knobs.stride == 0 else [whole_steps, whole_steps + 1]
+    misses = [(step, (moved - out.roll(step, -1)).abs().amax(0)) for step in tries]  # (W, W) each
+    gaps = [miss if knobs.padding == "circular" else miss[:, step:] for step, miss in misses]
+    return min(gaps, key=lambda gap: float(gap.max()))  # the shift of the output that fits best
+
+
+def seen_by_two_layers(stride: int) -> int:
+    """Pixels of a line that reach the first output of the second layer."""
+    pixels, ones = torch.eye(31)[:, None], torch.ones(1, 1, 3)  # (31, 1, 31): one lit pixel each
+    once = F.conv1d(pixels, ones, stride=stride)
+    return int(F.conv1d(once, ones, stride=stride)[:, 0, 0].count_nonzero())
+
+
+def largest(error: Tensor) -> float:
+    return float(error.abs().max()) if error.numel() else 0.0
+
+
+class Measured(NamedTuple):
+    x: Tensor  # (C, n, n)
+    out: Tensor  # (filters, W, W)
+    moved: Tensor  # (filters, W, W), of the shifted image
+    gap: Tensor  # (W, at most W)
+    matrix: Tensor  # (filters · W · W, C · n · n)
+    off: dict[str, float]  # largest error of each way
+    copies: float  # numbers in the columns of F.unfold over numbers in the image
+    brightened: float  # largest change of an output
+    where: str  # the output just shifts
+
+
+def measure(knobs: Knobs, lab: Lab) -> Measured:
+    x, given = inputs(knobs, lab)
+    K = given.flip(-1, -2) if knobs.flip_kernel else given
+    out, moved = layer(x, K, knobs), layer(x.roll(knobs.shift, -1), K, knobs)
     looped, matrix = loops(x, K, knobs)
-    columns = F.unfold(F.pad(x[None], ring, mode=mode), 3, stride=s)[0]  # (9 C, W · W)
-    wide = F.pad(given, [0, n - 3, 0, n - 3]).roll((-1, -1), (-2, -1))  # (filters, C, n, n)
-    spectra = torch.fft.ifft2((torch.fft.fft2(x) * torch.fft.fft2(wide)).sum(1)).real  # (filters, n, n)
-    change, added = layer(x + knobs.brightness) - out, knobs.brightness * K.sum((1, 2, 3))[:, None, None]
-    line, ones = torch.eye(31)[:, None], torch.ones(1, 1, 3)  # (31, 1, 31), one lit pixel each
-    field = int(F.conv1d(F.conv1d(line, ones, stride=s), ones, stride=s)[:, 0, 0].count_nonzero())  # of two layers
-    count = sum(weight.numel() for weight in torch.nn.Conv2d(knobs.channels, knobs.filters, 3).parameters())
-    fair = spectra if spectra.shape == out.shape else out
-    errors = {"loops": looped - out.flatten(), "matrix": matrix @ x.flatten() - out.flatten(), "spectra": fair - out}
+    columns = F.unfold(pad(x, knobs), 3, stride=knobs.stride)[0]  # (9 C, W · W)
+    spectra, gap = product_of_spectra(x, given), shift_gap(out, moved, knobs)
+    change = layer(x + knobs.brightness, K, knobs) - out
+    added = knobs.brightness * K.sum((1, 2, 3))[:, None, None]  # (filters, 1, 1)
+    errors = {"loops": looped - out.flatten(), "matrix": matrix @ x.flatten() - out.flatten()}
     errors |= {"unfold": K.flatten(1) @ columns - out.flatten(1), "constant": (change - added)[:, 1:-1, 1:-1]}
     errors |= {"shifts": gap, "border": gap[:, 1:-1], "turn": K - K.flip(-1, -2)}
-    off = {name: float(error.abs().max()) if error.numel() else 0.0 for name, error in errors.items()}
-    return SimpleNamespace(**locals())
+    errors |= {"spectra": spectra - out if spectra.shape == out.shape else torch.zeros(1)}  # else out of its domain
+    off = {name: largest(error) for name, error in errors.items()}
+    inside = "away from the border" if knobs.shift % knobs.stride == 0 and off["border"] < 1e-9 else "nowhere"
+    where = "everywhere" if off["shifts"] < 1e-9 else inside
+    return Measured(x, out, moved, gap, matrix, off, columns.numel() / x.numel(), largest(change), where)
+
+
+def wraps(knobs: Knobs) -> bool:
+    """The image is a ring, and the stride goes round it in whole steps, as the shift does."""
+    return knobs.padding == "circular" and knobs.shift % knobs.stride == 0 and knobs.size % knobs.stride == 0
+
+
+def settle(knobs: Knobs, off: dict[str, float]) -> list[Claim]:
+    whole, ring = knobs.shift % knobs.stride == 0, wraps(knobs)
+    exact = "" if ring or (whole and knobs.padding == "none") else "A border of zeros or the stride is in the way."
+    zero = "" if whole and knobs.padding == "zero" else "It is about zero padding and a shift of whole strides."
+    fourier = "" if ring and knobs.stride == 1 and knobs.flip_kernel else "Spectra need a ring, stride 1 and the flip."
+    odd = "" if not whole and any(knobs.kernel) else "The shift is a whole number of strides, or the kernel is 0."
+    facts = {
+        "loops": ("The loops give what F.conv2d gives.", ""),
+        "matrix": ("So does one matrix that repeats the kernel's weights.", ""),
+        "unfold": ("So does F.unfold with one matrix product.", ""),
+        "constant": ("Inside, brightness b adds b times the sum of the weights.", ""),
+        "shifts": ("A shifted image gives the shifted output.", exact),
+        "border": ("With zeros it does so away from the border.", zero),
+        "spectra": ("Flipped, it is a product of spectra.", fourier),
+    }
+    claims = [identity(k, says, off[k], 1e-12, domain=why, quantity=ABOUT.get(k)) for k, (says, why) in facts.items()]
+    says, gap = "Between two strides no shift of the output fits.", off["shifts"]
+    return [*claims, outcome("stride", says, gap, 0, gap > 1e-6, domain=odd, quantity="gap")]
+
+
+def draw(knobs: Knobs, m: Measured) -> tuple[ImageGrid, Heatmap, Heatmap]:
+    W, n, gap = len(m.out[0]), knobs.size, m.off["shifts"]
+    seen = {"image": m.x, "output": m.out, "of the shifted": m.moved}
+    images = [Picture(label=label, pixels=tensor[0].tolist()) for label, tensor in seen.items()]
+    views = f"A bright block on {n} × {n} pixels, its output of {W} × {W}, and that after a shift by {knobs.shift}."
+    missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}: it just shifts {m.where}."
+    used = f"{int(m.matrix.count_nonzero())} of {m.matrix.numel()} entries are not 0; shown are the first 24 × 24."
+    names, corner = [str(i) for i in range(24)], m.matrix[:24, :24]
+    cells: dict[str, Any] = {"rows": names[:W], "columns": names[W - len(m.gap[0]) : W], "values": m.gap.tolist()}
+    dense: dict[str, Any] = {"rows": names[: len(corner)], "columns": names, "values": corner.tolist()}
+    gap_title, dense_title = "Where the output did more than shift", "A corner of the layer as one matrix"
+    cells |= {"row_name": "row", "column_name": "column", "quantity": "gap"}
+    dense |= {"row_name": "output", "column_name": "pixel", "quantity": "matrix", "palette": "diverging"}
+    return (
+        ImageGrid(id="images", title="What the layer sees and returns", alt=views, caption=views, images=images),
+        Heatmap(id="gap", title=gap_title, alt=missed, caption=missed, **cells),
+        Heatmap(id="matrix", title=dense_title, alt=used, caption=used, **dense),
+    )
+
+
+def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
+    W, n = len(m.out[0]), knobs.size
+    count = sum(weight.numel() for weight in torch.nn.Conv2d(knobs.channels, knobs.filters, 3).parameters())
+    a: dict[str, Any] = {"where": m.where, "side": W, "divided": n // knobs.stride, "forgot_one": W - 1}
+    a |= {"parameters": count, "without_bias": count - knobs.filters, "one_channel": knobs.filters * 10}
+    a |= {"entries": m.matrix.numel(), "used": int(m.matrix.count_nonzero()), "pixels": n * n, "copies": m.copies}
+    a |= {"border_change": m.brightened, "twice_border": 8 * knobs.brightness}
+    a |= {"field": seen_by_two_layers(knobs.stride)}
+    return a | {"wrapped": m.off["shifts"] * wraps(knobs), "agreeing": any(knobs.kernel) and m.off["turn"] == 0}
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    m, s, n, padding = measure(knobs, lab), knobs.stride, knobs.size, knobs.padding
-    whole, W = knobs.shift % s == 0, len(m.out[0])
-    inside = "away from the border" if whole and m.off["border"] < 1e-9 else "nowhere"
-    where = "everywhere" if m.off["shifts"] < 1e-9 else inside
-    wraps = whole and padding == "circular" and n % s == 0
-    facts = {
-        "loops": ("The loops give what F.conv2d gives.", True),
-        "matrix": ("So does one matrix that repeats the kernel's weights.", True),
-        "unfold": ("So does F.unfold with one matrix product.", True),
-        "constant": ("Inside, brightness b adds b times the sum of the weights.", True),
-        "shifts": ("A shifted image gives the shifted output.", wraps or (whole and padding == "none")),
-        "border": ("With zeros it does so away from the border.", whole and padding == "zero"),
-        "spectra": ("Flipped, it is a product of spectra.", wraps and s == 1 and knobs.flip_kernel),
-    }
-    gap, why = m.off["shifts"], "It does not speak of this padding, stride or kernel."
-    claims = [identity(k, says, m.off[k], 1e-12, domain="" if ok else why) for k, (says, ok) in facts.items()]
-    odd = "" if not whole and any(knobs.kernel) else why
-    claims += [outcome("stride", "Between two strides no shift of the output fits.", gap, 0, gap > 1e-6, domain=odd)]
-    a: dict[str, Any] = {"where": where, "side": W, "divided": n // s, "field": m.field, "forgot_one": W - 1}
-    a |= {"parameters": m.count, "without_bias": m.count - knobs.filters, "one_channel": knobs.filters * 10}
-    a |= {"pixels": n * n, "twice_border": 8 * knobs.brightness, "copies": m.columns.numel() / m.x.numel()}
-    a |= {"entries": m.matrix.numel(), "used": int(m.matrix.count_nonzero()), "wrapped": m.off["shifts"] * wraps}
-    a |= {"border_change": float(m.change.abs().max()), "agreeing": any(knobs.kernel) and m.off["turn"] == 0}
-    said = f"A shift of {knobs.shift} with stride {s} and padding {padding}: the output just shifts {where}."
-    seen = {"image": m.x, "output": m.out, "output of the shifted image": m.moved}
-    images = [Picture(label=label, pixels=tensor[0].tolist()) for label, tensor in seen.items()]
-    names, corner, used = [str(i) for i in range(24)], m.matrix[:24, :24], f"{a['used']} of {a['entries']} are not 0."
-    missed = {"rows": names[:W], "columns": names[W - len(m.gap[0]) : W], "values": m.gap.tolist(), "alt": said}
-    dense = {"rows": names[: len(corner)], "columns": names, "values": corner.tolist(), "alt": used}
-    figures = (
-        ImageGrid(id="images", title="What the layer sees and returns", alt=said, images=images),
-        Heatmap(id="gap", title="Where the output did more than shift", **missed),
-        Heatmap(id="matrix", title="A corner of the layer as one matrix", palette="diverging", **dense),
-    )
-    code = {"y[f, r, c] += K[f, k, i, j] * x[k, r + i, c + j]": "loops", "K.flatten(1) @ F.unfold(x, 3)": "unfold"}
-    ran = [CodeLine(code=line, value=f"differs from F.conv2d by {m.off[name]:.1e}") for line, name in code.items()]
-    return Result(summary=said, figures=figures, claims=claims, answers=a, code=ran)
+    m = measure(knobs, lab)
+    said = f"A shift of {knobs.shift} with stride {knobs.stride} and padding {knobs.padding}: "
+    said += f"the output just shifts {m.where}."
+    differs = {name: f"differs from F.conv2d by {m.off[name]:.1e}" for name in CODE}
+    code = [CodeLine(code=line, value=differs[name], quantity=name) for name, line in CODE.items()]
+    figures, claims, answers = draw(knobs, m), settle(knobs, m.off), answer(knobs, m)
+    return Result(summary=said, figures=figures, claims=claims, answers=answers, code=code)
