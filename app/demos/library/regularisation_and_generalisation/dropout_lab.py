@@ -9,6 +9,7 @@ The classic rule keeps survivors as they are and multiplies by $1-p$ at test tim
 Source: Srivastava et al. (2014), sections 4 and 10; Gal and Ghahramani (2016), section 4; torch.nn.Dropout
 """
 
+from itertools import pairwise
 from math import inf, sqrt
 from typing import Literal
 
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
-from app.demos.result import Axis, Claim, CodeLine, Heatmap, Lines, Mark, Result, Series, outcome
+from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Lines, Mark, Result, Series, outcome
 
 
 class Knobs(Parameters):
@@ -51,15 +52,47 @@ def grid(id: str, title: str, values: Tensor, dropped: Tensor) -> Heatmap:
     return Heatmap(id=id, title=title, alt=alt, rows=names, columns=names, values=cells, hatched=hatched, low=0)
 
 
-def averages(unit: Tensor, relu: Tensor, eval_output: float, keep: float) -> Lines:
+def averages(unit: Tensor, relu: Tensor, eval_output: float, keep: float, deviation: float) -> Lines:
+    """Running means over the passes; the band is where two of three means of T passes lie."""
     at = torch.arange(1, len(unit) + 1)[:: 1 + len(unit) // 100]  # unit and relu: (T,)
     means = [(values.cumsum(0)[at - 1] / at).tolist() for values in (unit, relu)]
-    first = Series(name="unit with input 2", x=at.tolist(), y=means[0], meaning="measured", quantity="mean")
+    width = (deviation / at.sqrt()).tolist()
+    first = Series(
+        name="unit with input 2",
+        x=at.tolist(),
+        y=means[0],
+        low=[eval_output - half for half in width],
+        high=[eval_output + half for half in width],
+        band="one standard error around the eval output",
+        meaning="measured",
+        quantity="mean",
+    )
     second = Series(name="ReLU behind the layer", x=at.tolist(), y=means[1], meaning="second", quantity="relu")
     marks = tuple(Mark(label=f"eval × {factor:.3g}", y=eval_output * factor, meaning="eval") for factor in (1, keep))
     alt = f"After {len(unit)} passes the unit's mean is {means[0][-1]:.3f}, the ReLU's {means[1][-1]:.3f}."
     x, y = Axis(name="passes averaged"), Axis(name="running mean")
     return Lines(id="averages", title="Averages over passes", alt=alt, x=x, y=y, series=(first, second), marks=marks)
+
+
+def histogram(behind: Tensor, chance: Tensor, eval_output: float) -> Bars:
+    """How often a linear neuron behind eight units gives which output: exact, over all 256 masks."""
+    low, high = float(behind.min()), float(behind.max())
+    edges = torch.linspace(low, high + 1e-9, 13, dtype=torch.float64)  # twelve bins
+    shares = [float(chance[(behind >= left) & (behind < right)].sum()) for left, right in pairwise(edges.tolist())]
+    centres = tuple(f"{(left + right) / 2:.2g}" for left, right in pairwise(edges.tolist()))
+    mean = float(chance @ behind)
+    spread = f"The output spreads from {low:.3g} to {high:.3g}"
+    alt = f"{spread}; its mean is {mean:.3g}, in eval mode it is {eval_output:.3g}."
+    bars = BarGroup(name="share of masks", values=tuple(shares), meaning="train", quantity="mean")
+    return Bars(
+        id="outputs",
+        title="One neuron behind the layer",
+        alt=alt,
+        caption=alt,
+        categories=centres,
+        y=Axis(name="probability", low=0.0),
+        groups=(bars,),
+    )
 
 
 def settle(knobs: Knobs, a: dict[str, float]) -> tuple[Claim, ...]:
@@ -83,38 +116,82 @@ def settle(knobs: Knobs, a: dict[str, float]) -> tuple[Claim, ...]:
     return tuple(outcome(id, says, m, e, abs(m - e) <= t, t, why, t <= 1e-9) for id, says, m, e, t, why in facts)
 
 
+def over_every_mask(x: Tensor, p: float, train_scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Eight units under all 256 masks: each mask's probability, and the output of a neuron w behind them."""
+    bits = (torch.arange(256)[:, None] >> torch.arange(8) & 1).double()  # (256, 8)
+    probability = ((1 - p) * bits + p * (1 - bits)).prod(-1)  # (256,)
+    w = torch.tensor([1, -1, 1, -1, 1, -1, 0.5, 0.5]).double() / x  # (8,), without dropout w · x = 1
+    return probability, (x * bits * train_scale) @ w, w  # (256,), (256,), (8,)
+
+
+def closed_forms(p: float, passes: int, train_scale: float) -> dict[str, float]:
+    """What a unit that holds 2 becomes, its mean, variance and spread; and the numbers of the usual mistakes."""
+    keep = 1 - p
+    deviation = 2 * train_scale * sqrt(p * keep)
+    return {
+        "survivor": 2 * train_scale,
+        "mean": 2 * keep * train_scale,
+        "scale": 1 / keep,
+        "times_p": 2 * p,
+        "times_keep": 2 * keep,
+        "variance": 4 * train_scale * train_scale * p * keep,
+        "unscaled": 4 * p * keep,
+        "noise": p / keep / passes,
+        "deviation": deviation,
+        "spread": 2 * train_scale * sqrt(p * keep / passes),
+        "over_T": deviation / passes,
+    }
+
+
 def run(knobs: Knobs, lab: Lab) -> Result:
-    p, keep, T, rule = knobs.p, 1 - knobs.p, knobs.passes, knobs.rule
-    s, at_eval = (1 / keep if rule in ("inverted", "both") else 1.0), (keep if rule in ("classic", "both") else 1.0)
+    p, keep, passes = knobs.p, 1 - knobs.p, knobs.passes
+    train_scale = 1 / keep if knobs.rule in ("inverted", "both") else 1.0
+    eval_scale = keep if knobs.rule in ("classic", "both") else 1.0
+
     x = 2 + torch.arange(64, dtype=torch.float64).reshape(8, 8) / 32  # (8, 8), the first unit is 2
-    mask = torch_dropout(knobs, torch.ones(max(T, 2), 8, 8).double(), True).ne(0).double()[:T]  # (T, 8, 8)
-    y = x * (mask[:1].expand_as(mask) if knobs.same_mask else mask) * s  # (T, 8, 8)
+    ones = torch.ones(max(passes, 2), 8, 8).double()
+    mask = torch_dropout(knobs, ones, True).ne(0).double()[:passes]  # (T, 8, 8)
+    y = x * (mask[:1].expand_as(mask) if knobs.same_mask else mask) * train_scale  # (T, 8, 8)
+    dead = mask[0] == 0  # (8, 8)
+
     inputs = x.expand(2, 8, 8).clone().requires_grad_()
-    trained, evaluated = torch_dropout(knobs, inputs, True), torch_dropout(knobs, inputs, False).detach()
+    trained = torch_dropout(knobs, inputs, True)
+    evaluated = torch_dropout(knobs, inputs, False).detach()  # (2, 8, 8)
     gradient = torch.autograd.grad(trained.sum(), inputs)[0][0]  # (8, 8)
-    bits = (torch.arange(256)[:, None] >> torch.arange(8) & 1).double()  # (256, 8), every mask of eight units
-    w = torch.tensor([1, -1, 1, -1, 1, -1, 0.5, 0.5]).double() / x[0]  # (8,), without dropout w · x = 1
-    chance, behind = (keep * bits + p * (1 - bits)).prod(-1), (x[0] * bits * s) @ w  # (256,) each
-    linear, relu, dead = float(chance @ behind), float(chance @ behind.relu()), mask[0] == 0
-    error, rescaled = ((y.mean(0) / x / at_eval - aim).square().mean().sqrt().item() for aim in (1.0, keep))
-    a = {"forward": float(torch.dist(trained[0].detach(), x * mask[0] / keep, inf)), "times_p": 2 * p, "relu": relu}
-    a |= {"backward": float(torch.dist(gradient, mask[0] / keep, inf)), "change": float((evaluated - x).abs().max())}
-    a |= {"survivor": 2 * s, "mean": 2 * keep * s, "eval": float(evaluated[0, 0, 0]) * at_eval, "scale": 1 / keep}
-    a |= {"times_keep": 2 * keep, "variance": 4 * s * s * p * keep, "unscaled": 4 * p * keep, "noise": p / keep / T}
-    a |= {"deviation": 2 * s * sqrt(p * keep), "spread": 2 * s * sqrt(p * keep / T), "linear": linear, "error": error}
-    a |= {"over_T": 2 * s * sqrt(p * keep) / T, "rescaled": rescaled, "still": float(evaluated.eq(0).double().mean())}
-    a |= {"survived": float(nn.functional.dropout(torch.ones(knobs.samples), p).mean()) * keep, "gap": relu - linear}
-    a |= {"leaks": float(gradient[dead].abs().sum()), "dropped": float(dead.sum())}
-    shown = {"train": y[0], "monte carlo": y.mean(0), "eval": evaluated[0] * at_eval}[knobs.mode]
-    summary = f"{a['dropped']:.0f} of 64 units were dropped at p = {p:g}; a surviving 2 became {2 * s:.4g}."
+
+    probability, behind, w = over_every_mask(x[0], p, train_scale)
+    linear, relu = float(probability @ behind), float(probability @ behind.relu())
+    error, rescaled = ((y.mean(0) / x / eval_scale - aim).square().mean().sqrt().item() for aim in (1.0, keep))
+    survivors = nn.functional.dropout(torch.ones(knobs.samples), p)
+    a = closed_forms(p, passes, train_scale) | {
+        "forward": float(torch.dist(trained[0].detach(), x * mask[0] / keep, inf)),
+        "backward": float(torch.dist(gradient, mask[0] / keep, inf)),
+        "change": float((evaluated - x).abs().max()),
+        "eval": float(evaluated[0, 0, 0]) * eval_scale,
+        "still": float(evaluated.eq(0).double().mean()),
+        "linear": linear,
+        "relu": relu,
+        "gap": relu - linear,
+        "error": error,
+        "rescaled": rescaled,
+        "survived": float(survivors.mean()) * keep,
+        "leaks": float(gradient[dead].abs().sum()),
+        "dropped": float(dead.sum()),
+    }
+
+    shown = {"train": y[0], "monte carlo": y.mean(0), "eval": evaluated[0] * eval_scale}[knobs.mode]
     figures = (
         grid("layer", f"The layer's output, {knobs.mode}", shown, shown == 0),
         grid("gradient", "The gradient of the layer's sum", gradient, dead),
-        averages(y[:, 0, 0], (y[:, 0] @ w).relu(), 2 * at_eval, keep),
+        averages(y[:, 0, 0], (y[:, 0] @ w).relu(), 2 * eval_scale, keep, a["deviation"]),
+        histogram(behind, probability, eval_scale),
     )
     code = (
         CodeLine(code="mask = torch.rand_like(x) >= p", value=f"{int(mask[0].sum())} of 64 survive"),
         CodeLine(code="y = x * mask / (1 - p) if training else x", value=f"2 becomes {2 / keep:.4g} or 0; eval: 2"),
         CodeLine(code="dx = dy * mask / (1 - p)", value=f"1 becomes {1 / keep:.4g} or 0", quantity="gradient"),
+        CodeLine(code="y.mean()  # over all masks", value=f"{a['mean']:.4g} for an input of 2", quantity="mean"),
+        CodeLine(code="relu(w @ y).mean()  # over all masks", value=f"{relu:.4g}, without dropout 1", quantity="relu"),
     )
+    summary = f"{a['dropped']:.0f} of 64 units were dropped at p = {p:g}; a surviving 2 became {2 * train_scale:.4g}."
     return Result(summary=summary, figures=figures, claims=settle(knobs, a), answers=a, code=code)
