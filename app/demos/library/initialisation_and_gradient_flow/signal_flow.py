@@ -184,7 +184,7 @@ def answer(knobs: Knobs, made: Flow) -> dict[str, Scalar]:
     a |= {"twice": 2 * powers["gradient"], "drift": abs(powers["gradient"]) if rescuing else 99.0}
     a |= {"saturating": powers["gradient"] * (knobs.activation == "tanh")}
     a |= {"euler": pairing_error(made) * is_bare(knobs)}
-    return a | {"blind": powers["told"] * bool(sizes["signal"][-1] > 1e-3)}
+    return a | {"blind": powers["told"] * bool(sizes["signal"][-1] > 1e-3), "told_root": powers["told"] / 2}
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
