@@ -164,7 +164,7 @@ def draw(knobs: Knobs, m: Measured) -> tuple[ImageGrid, Heatmap, Heatmap]:
     seen = {"image": m.x, "output": m.out, "of the shifted": m.moved}
     images = [Picture(label=label, pixels=tensor[0].tolist()) for label, tensor in seen.items()]
     views = f"A bright block on {n} × {n} pixels, its output of {W} × {W}, and that after a shift by {knobs.shift}."
-    missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}: it just shifts {m.where}."
+    missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}; equal {m.where}."
     used = f"{int(m.matrix.count_nonzero())} of {m.matrix.numel()} entries are not 0; shown are the first 24 × 24."
     names, corner = [str(i) for i in range(24)], m.matrix[:24, :24]
     cells: dict[str, Any] = {"rows": names[:W], "columns": names[W - len(m.gap[0]) : W], "values": m.gap.tolist()}
