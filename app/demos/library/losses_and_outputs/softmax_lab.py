@@ -20,8 +20,7 @@ from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, numbers, seed
 from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Lines, Mark, Result, Series, TableFigure
 
-NAMES, LABEL_A = ("A", "B", "C", "D"), torch.tensor([0])
-PROBABILITY = Axis(name="probability", low=0, high=1)
+NAMES, LABEL_A, PROBABILITY = ("A", "B", "C", "D"), torch.tensor([0]), Axis(name="probability", low=0, high=1)
 LINKS = {"hand-equals-torch": "softmax", "entropy": "H", "jacobian": "J", "pull": "pull", "argmax-shape": "picks"}
 TEMPERATURES = torch.logspace(-1.31, 1.31, 41, dtype=torch.float64)  # 0.05 to 20
 
@@ -126,7 +125,7 @@ def draw_numbers(m: Measured) -> TableFigure:
     alt = "; ".join(f"{name}: exp / sum {literal}, F.softmax {stable}" for name, literal, stable, _, _ in rows)
     twice = -m.softmax.log_softmax(0)[0]  # the loss is handed what is a softmax already
     said = f"If A is true the loss is {loss[0]:.4f}; after a softmax too many it is {twice:.4f}."
-    title, columns = "Float32, loss and gradient", ("class", "exp / sum", "F.softmax", "loss if true", "pull if A is")
+    title, columns = "Float32, loss and gradient", ("class", "exp / sum", "F.softmax", "loss if true", "pull, A true")
     return TableFigure(id="numbers", title=title, alt=f"{alt}. {said}", caption=said, columns=columns, rows=rows)
 
 
@@ -187,14 +186,15 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     values |= {"floor": F.cross_entropy(F.one_hot(LABEL_A, C).double(), LABEL_A), "cells": 3 * C}
     values |= {"entries": m.picks.numel(), "named_axis": {"none": 3 * C, "0": 3, "1": C}[knobs.dim]}
     answers: dict[str, Any] = {name: float(value) for name, value in values.items()}
-    literal, winner = literal_softmax(m.scores), NAMES[int(m.scores.argmax())]
-    answers |= {"literal": "not a number" if literal.isnan().any() else "a number", "winner": winner}
+    is_nan, winner = bool(literal_softmax(m.scores).isnan().any()), NAMES[int(m.scores.argmax())]
+    answers |= {"literal": "not a number" if is_nan else "a number", "winner": winner}
     live = {"softmax = exponentials / exponentials.sum()": ("softmax", m.softmax)}
     live |= {"jacobian = grad(output, z) for each output": ("J", m.jacobian)}
     live |= {"pull = grad(cross_entropy(scores, A), scores)": ("pull", m.pull)}
-    live |= {f"picks = table.argmax(dim={knobs.dim})": ("picks", m.picks.double())}
-    code = [CodeLine(code=k, value=str(v.round(decimals=4).tolist()), quantity=link) for k, (link, v) in live.items()]
+    live[f"picks = table.argmax(dim={knobs.dim})"] = ("picks", m.picks)
+    code = [CodeLine(code=k, value=str(v.numpy().round(4).tolist()), quantity=link) for k, (link, v) in live.items()]
     says = f"{winner} leads with p = {m.softmax.max():.3f}; A is {answers['odds']:.3g} times as likely as B."
     figures: list[Any] = [draw_heads(knobs, m), *draw_temperatures(knobs, m), draw_jacobian(knobs, m)]
-    figures += [draw_overflow(knobs, m), draw_numbers(m), *draw_argmax(knobs, m)]
+    table, picks = draw_argmax(knobs, m)
+    figures += [draw_overflow(knobs, m), table, draw_numbers(m), picks]
     return Result(summary=says, figures=figures, claims=check(knobs, m), answers=answers, code=code)
