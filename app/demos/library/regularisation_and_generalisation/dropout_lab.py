@@ -143,6 +143,18 @@ def closed_forms(p: float, passes: int, train_scale: float) -> dict[str, float]:
     }
 
 
+def lines_that_ran(mask: Tensor, a: dict[str, float], keep: float) -> tuple[CodeLine, ...]:
+    return (
+        CodeLine(code="mask = torch.rand_like(x) >= p", value=f"{int(mask.sum())} of 64 survive"),
+        CodeLine(code="y = x * mask / (1 - p) if training else x", value=f"2 becomes {2 / keep:.4g} or 0; eval: 2"),
+        CodeLine(code="dx = dy * mask / (1 - p)", value=f"1 becomes {1 / keep:.4g} or 0", quantity="gradient"),
+        CodeLine(code="y.mean()  # over all masks", value=f"{a['mean']:.4g} for an input of 2", quantity="mean"),
+        CodeLine(
+            code="relu(w @ y).mean()  # over all masks", value=f"{a['relu']:.4g}, without dropout 1", quantity="relu"
+        ),
+    )
+
+
 def run(knobs: Knobs, lab: Lab) -> Result:
     p, keep, passes = knobs.p, 1 - knobs.p, knobs.passes
     train_scale = 1 / keep if knobs.rule in ("inverted", "both") else 1.0
@@ -186,12 +198,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         averages(y[:, 0, 0], (y[:, 0] @ w).relu(), 2 * eval_scale, keep, a["deviation"]),
         histogram(behind, probability, eval_scale),
     )
-    code = (
-        CodeLine(code="mask = torch.rand_like(x) >= p", value=f"{int(mask[0].sum())} of 64 survive"),
-        CodeLine(code="y = x * mask / (1 - p) if training else x", value=f"2 becomes {2 / keep:.4g} or 0; eval: 2"),
-        CodeLine(code="dx = dy * mask / (1 - p)", value=f"1 becomes {1 / keep:.4g} or 0", quantity="gradient"),
-        CodeLine(code="y.mean()  # over all masks", value=f"{a['mean']:.4g} for an input of 2", quantity="mean"),
-        CodeLine(code="relu(w @ y).mean()  # over all masks", value=f"{relu:.4g}, without dropout 1", quantity="relu"),
-    )
     summary = f"{a['dropped']:.0f} of 64 units were dropped at p = {p:g}; a surviving 2 became {2 * train_scale:.4g}."
-    return Result(summary=summary, figures=figures, claims=settle(knobs, a), answers=a, code=code)
+    return Result(
+        summary=summary, figures=figures, claims=settle(knobs, a), answers=a, code=lines_that_ran(mask[0], a, keep)
+    )
