@@ -159,18 +159,15 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     p, keep, passes = knobs.p, 1 - knobs.p, knobs.passes
     train_scale = 1 / keep if knobs.rule in ("inverted", "both") else 1.0
     eval_scale = keep if knobs.rule in ("classic", "both") else 1.0
-
     x = 2 + torch.arange(64, dtype=torch.float64).reshape(8, 8) / 32  # (8, 8), the first unit is 2
     ones = torch.ones(max(passes, 2), 8, 8).double()
     mask = torch_dropout(knobs, ones, True).ne(0).double()[:passes]  # (T, 8, 8)
     y = x * (mask[:1].expand_as(mask) if knobs.same_mask else mask) * train_scale  # (T, 8, 8)
     dead = mask[0] == 0  # (8, 8)
-
     inputs = x.expand(2, 8, 8).clone().requires_grad_()
     trained = torch_dropout(knobs, inputs, True)
     evaluated = torch_dropout(knobs, inputs, False).detach()  # (2, 8, 8)
     gradient = torch.autograd.grad(trained.sum(), inputs)[0][0]  # (8, 8)
-
     probability, behind, w = over_every_mask(x[0], p, train_scale)
     linear, relu = float(probability @ behind), float(probability @ behind.relu())
     error, rescaled = ((y.mean(0) / x / eval_scale - aim).square().mean().sqrt().item() for aim in (1.0, keep))
@@ -190,7 +187,6 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         "leaks": float(gradient[dead].abs().sum()),
         "dropped": float(dead.sum()),
     }
-
     shown = {"train": y[0], "monte carlo": y.mean(0), "eval": evaluated[0] * eval_scale}[knobs.mode]
     figures = (
         grid("layer", f"The layer's output, {knobs.mode}", shown, shown == 0),
