@@ -7,8 +7,7 @@ It adds them to `.grad`, twice if it is called twice, and moves no weight; `opti
 Source: Rumelhart, Hinton and Williams 1986; Goodfellow et al. 2016, section 6.5; torch: Autograd mechanics, torch.optim
 """
 
-from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,9 +15,10 @@ from torch.nn.utils import parameters_to_vector as flat
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, seed, switch
-from app.demos.result import Axis, BarGroup, Bars, CodeLine, Edge, Graph, Node, Result, identity
+from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Edge, Graph, Node, Result, TableFigure, identity
 
-F, RATE, NAMES, CHANGED = nn.functional, 0.5, ("W1", "b1", "W2", "b2"), ("only .grad", "the weights")
+F, RATE, NAMES = nn.functional, 0.5, ("W1", "b1", "W2", "b2")
+MEANING: Any = ("waiting", "measured")  # no gradient, a gradient; not chosen, chosen
 SLOPE = {"tanh": lambda a, h: 1 - h * h, "relu": lambda a, h: (a > 0).double(), "sigmoid": lambda a, h: h * (1 - h)}
 
 
@@ -33,88 +33,168 @@ class Knobs(Parameters):
     seed: int = seed()
 
 
-def forward(weights: Any, x: Tensor, knobs: Knobs, cut: bool) -> tuple[Tensor, Tensor, Tensor]:
-    a = x @ weights[0].mT + weights[1]  # (..., N, hidden)
-    h = getattr(torch, knobs.activation)(a)
-    return a, h, (h.detach() if cut else h) @ weights[2].mT + weights[3]  # (..., N, 3)
+class Pass(NamedTuple):
+    x: Tensor  # (N, 2)
+    y: Tensor  # (N,) class 0, 1 or 2
+    begin: list[Tensor]  # W1 (hidden, 2), b1 (hidden,), W2 (3, hidden), b2 (3,)
+    h: Tensor  # (N, hidden)
+    z: Tensor  # (N, 3)
+    dz: Tensor  # (N, 3)
+    dh: Tensor  # (N, hidden)
+    da: Tensor  # (N, hidden)
+    grads: list[Tensor]  # dW1, db1, dW2, db2
 
 
-def train(knobs: Knobs, lab: Lab) -> SimpleNamespace:
-    source, H, K, cut = lab.generator(), knobs.hidden, knobs.micro_batches, knobs.start == "detached"
+class Trained(NamedTuple):
+    calls: list[Tensor]  # .grad of all parameters as one vector, after each backward call
+    filled: int  # numbers whose .grad is not None
+    backward: Tensor  # all weights as one vector after the backward calls, then after the step
+    stepped: Tensor
+
+
+def draw_data(knobs: Knobs, lab: Lab) -> tuple[Tensor, Tensor, list[Tensor]]:
+    source, hidden, N = lab.generator(), knobs.hidden, 4 * knobs.micro_batches
     x, W1, W2 = (torch.randn(n, k, generator=source, dtype=torch.float64) for n, k in ((32, 2), (8, 2), (3, 8)))
-    x, y, W1, W2 = x[: 4 * K], torch.randint(3, (32,), generator=source)[: 4 * K], W1[:H], W2[:, :H] / H**0.5
-    W1, W2 = (W1[:1].repeat(H, 1), W2[:, :1].repeat(1, H)) if knobs.start == "equal" else (W1, W2)
-    begin = [W1, torch.full((H,), 0.1).double(), W2 * (knobs.start != "zero output"), torch.zeros(3).double()]
-    a, h, z = forward(begin, x, knobs, False)
-    dz = (z.softmax(-1) - F.one_hot(y, 3)) / len(x)  # (N, 3)
-    dh = dz @ begin[2]  # (N, hidden)
-    da = dh * SLOPE[knobs.activation](a, h)  # (N, hidden)
-    hand, weights, norms = [da.T @ x, da.sum(0), dz.T @ h, dz.sum(0)], [nn.Parameter(w.clone()) for w in begin], []
+    y = torch.randint(3, (32,), generator=source)
+    W1, W2 = W1[:hidden], W2[:, :hidden] / hidden**0.5
+    if knobs.start == "equal":
+        W1, W2 = W1[:1].repeat(hidden, 1), W2[:, :1].repeat(1, hidden)
+    W2 = W2 * (knobs.start != "zero output")
+    return x[:N], y[:N], [W1, torch.full((hidden,), 0.1).double(), W2, torch.zeros(3).double()]
+
+
+def forward(weights: Any, x: Tensor, knobs: Knobs, cut: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    W1, b1, W2, b2 = weights
+    a = x @ W1.T + b1  # (N, hidden)
+    h = getattr(torch, knobs.activation)(a)
+    return a, h, (h.detach() if cut else h) @ W2.T + b2  # the last: (N, 3)
+
+
+def backward_by_hand(knobs: Knobs, x: Tensor, y: Tensor, begin: list[Tensor]) -> Pass:
+    a, h, z = forward(begin, x, knobs)
+    dz = (z.softmax(1) - F.one_hot(y, 3)) / len(x)
+    dh = dz @ begin[2]
+    da = dh * SLOPE[knobs.activation](a, h)
+    return Pass(x, y, begin, h, z, dz, dh, da, [da.T @ x, da.sum(0), dz.T @ h, dz.sum(0)])
+
+
+def train(knobs: Knobs, hand: Pass, zero_grad: bool, calls: int) -> Trained:
+    weights, pieces, seen = [nn.Parameter(w.clone()) for w in hand.begin], knobs.micro_batches, []
     optimizer = torch.optim.SGD(weights, lr=RATE, foreach=False)
-    for _ in range(knobs.backward_calls):
-        if knobs.zero_grad:
+    for _ in range(calls):
+        if zero_grad:
             optimizer.zero_grad()
-        for part, labels in zip(x.chunk(K), y.chunk(K), strict=True):
-            loss = F.cross_entropy(forward(weights, part, knobs, cut)[2], labels)
-            (loss / K if knobs.divide else loss).backward()
-        grads = [torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]
-        norms.append(flat(grads).norm().item())
-    drift, lacking = (flat(weights) - flat(begin)).norm().item(), sum(w.numel() for w in weights if w.grad is None)
+        for x, y in zip(hand.x.chunk(pieces), hand.y.chunk(pieces), strict=True):
+            loss = F.cross_entropy(forward(weights, x, knobs, knobs.start == "detached")[2], y)
+            (loss / pieces if knobs.divide else loss).backward()
+        seen.append(flat([torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]))
+    after_backward, filled = flat(weights).detach().clone(), sum(w.numel() for w in weights if w.grad is not None)
     optimizer.step()
-    pulls, right, moved = dz.abs().amax(1) * len(x), z.argmax(1) == y, flat(weights).detach() - flat(begin)
-    return SimpleNamespace(**locals())
+    return Trained(seen, filled, after_backward, flat(weights).detach())
 
 
-def bars(id: str, title: str, values: dict[Any, float], hatched: Any = None) -> Bars:
-    said, axis = ", ".join(f"{name} {value:.4f}" for name, value in values.items()), Axis(name="size")
-    group = BarGroup(name=title, values=[*values.values()], meaning="measured", hatched=hatched)
-    return Bars(id=id, title=title, alt=said, categories=[*map(str, values)], y=axis, groups=[group])
+def draw_network(knobs: Knobs, hand: Pass) -> Graph:
+    x, h, z, dz = hand.x[0], hand.h[0], hand.z[0], hand.dz[0]  # all of the first example
+    da = hand.da[0] * (knobs.start != "detached")
+    lift = max(0, knobs.hidden // 2 - 2)  # rows are such that no two labels of a layer meet
+    nodes = [Node(id=f"x{i}", label=f"x{i}", column=0, row=0.75 + 1.5 * i + lift, value=f"{x[i]:.2f}") for i in (0, 1)]
+    for j, value in enumerate(h):
+        nodes.append(Node(id=f"h{j}", label=f"h{j}", column=1, row=j, value=f"{value:.2f} / {da[j]:.3f}", quantity="a"))
+    for k, value in enumerate(z):
+        live = f"{value:.2f} / {dz[k]:.3f}"
+        nodes.append(Node(id=f"z{k}", label=f"z{k}", column=2, row=4 / 3 * k + lift, value=live, quantity="z"))
+    edges = []
+    for ends, W, dW in (("xh", hand.begin[0], torch.outer(da, x)), ("hz", hand.begin[2], torch.outer(dz, h))):
+        for j, i in torch.ones_like(W).nonzero().tolist():
+            label, meaning = f"{W[j, i]:.2f} / {dW[j, i]:.3f}", MEANING[bool(dW[j, i])]
+            edges.append(Edge(source=f"{ends[0]}{i}", target=f"{ends[1]}{j}", label=label, meaning=meaning))
+    says = "Value / gradient. An edge's gradient is the value where it starts times the gradient where it ends."
+    alt = f"{says} The gradient at z is {dz.numpy().round(3)}, at the hidden sums {da.numpy().round(3)}."
+    return Graph(id="network", title="Example 1 forwards and back", alt=alt, caption=says, nodes=nodes, edges=edges)
 
 
-def pictures(m: SimpleNamespace) -> tuple[Any, ...]:
-    at = {"W1": (0, 0, m.hand[0]), "a": (1, 1, m.da), "h": (2, 1, m.dh), "W2": (2, 0, m.hand[2]), "z": (3, 1, m.dz)}
-    at["loss"] = (4, 1, torch.ones(()))
-    nodes = [Node(id=k, label=k, column=x, row=y, value=f"{d.norm():.4}", quantity=k) for k, (x, y, d) in at.items()]
-    factors = [("loss", "z", "p − y"), ("z", "W2", "h"), ("z", "h", "W2"), ("h", "a", "φ′(a)"), ("a", "W1", "x")]
-    edges = [Edge(source=source, target=target, label=f"× {factor}") for source, target, factor in factors]
-    path = "Norms of the gradients: " + ", ".join(f"{node.label} {node.value}" for node in nodes)
-    return (
-        Graph(id="network", title="Norms of the gradients from the loss back", alt=path, nodes=nodes, edges=edges),
-        bars("calls", "Norm of .grad after each call", dict(enumerate(m.norms, 1))),
-        bars("weights", "How far the weights moved", {"backward()": m.drift, "step()": m.moved.norm().item()}),
-        bars("pulls", "Pull of each example (hatched: right)", dict(enumerate(m.pulls.tolist(), 1)), m.right.tolist()),
-    )
+def draw_differences(hand: Pass, autograd: list[Tensor]) -> TableFigure:
+    rows = []
+    for name, grad, theirs in zip(NAMES, hand.grads, autograd, strict=True):
+        rows.append((name, str(tuple(grad.shape)), f"{grad.norm():.4f}", f"{(grad - theirs).abs().max():.1e}"))
+    says = f"Largest differences from autograd: {', '.join(f'{row[0]} {row[-1]}' for row in rows)}."
+    heads = ("gradient of", "shape", "norm", "difference")
+    return TableFigure(id="differences", title="By hand against autograd", alt=says, columns=heads, rows=rows)
+
+
+def draw_calls(knobs: Knobs, hand: Pass) -> Bars:
+    calls, groups = max(2, knobs.backward_calls), []
+    for zero_grad, name in ((True, "zero_grad()"), (False, "kept")):
+        norms = [grad.norm().item() for grad in train(knobs, hand, zero_grad, calls).calls]
+        groups.append(BarGroup(name=name, values=norms, meaning=MEANING[zero_grad == knobs.zero_grad], quantity="grad"))
+    says = f"After two calls {groups[0].values[1]:.4f} with zero_grad() between, {groups[1].values[1]:.4f} without."
+    names, y = [f"call {i + 1}" for i in range(calls)], Axis(name="norm of .grad", low=0)
+    return Bars(id="calls", title=".grad after each call", alt=says, caption=says, categories=names, y=y, groups=groups)
+
+
+def draw_weights(hand: Pass, trained: Trained) -> TableFigure:
+    vectors = (flat(hand.begin), trained.calls[-1], trained.backward, trained.stepped)
+    firsts = [[part[0] for part in vector.split([w.numel() for w in hand.begin])] for vector in vectors]  # 4 × 4
+    rows = [(f"{name}[0]", *map("{:.4f}".format, row)) for name, *row in zip(NAMES, *firsts, strict=True)]
+    moves = [(after - vectors[0]).norm() for after in (trained.backward, trained.stepped)]
+    says = f"All weights together moved by {moves[0]:.4f} in backward() and by {moves[1]:.4f} in step()."
+    heads = ("", "start", ".grad", "backward()", "step()")
+    return TableFigure(id="weights", title="Before and after", alt=says, caption=says, columns=heads, rows=rows)
+
+
+def draw_pulls(hand: Pass) -> Bars:
+    pulls, right = hand.dz.abs().amax(1) * len(hand.x), hand.z.argmax(1) == hand.y  # (N,) each
+    group = BarGroup(name="|p − y|", values=pulls.tolist(), meaning="measured", hatched=right.tolist(), quantity="z")
+    says = f"{int(right.sum())} of {len(right)} are right (hatched); all pull, by {pulls.min():.3f} or more."
+    names, y = [str(i + 1) for i in range(len(right))], Axis(name="largest |p − y|", low=0, high=1)
+    return Bars(id="pulls", title="Pull of each example", alt=says, caption=says, categories=names, y=y, groups=[group])
+
+
+def check(knobs: Knobs, hand: Pass, trained: Trained, autograd: Tensor, agrees: bool) -> list[Claim]:
+    ours, kept, begin = flat(hand.grads), trained.calls[-1], flat(hand.begin)
+    first, rows = 3 * knobs.hidden, kept[: 2 * knobs.hidden].view(-1, 2)  # numbers of W1 and b1; rows of W1
+    times = (1 if knobs.zero_grad else knobs.backward_calls) * (1 if knobs.divide else knobs.micro_batches)
+    reached = torch.cat([ours[:first] * (knobs.start != "detached"), ours[first:]])
+    open_path = "Here W2 is not zero, so the gradient passes through it." * (knobs.start != "zero output")
+    unlike = "Here the hidden units start different, so their gradients differ." * (knobs.start != "equal")
+    whole = "Nothing is detached here; the graph reaches back to W1 and b1." * (knobs.start != "detached")
+    gaps: dict[str, tuple[str, Any, str | None, str]] = {
+        "hand-is-autograd": ("The lines by hand give autograd's gradients.", ours - autograd, "W2", ""),
+        "gradcheck": ("Central differences agree with autograd.", not agrees, None, ""),
+        "accumulates": ("Every backward call adds its gradient to .grad.", kept - times * reached, "grad", ""),
+        "weights-stay": ("backward() moves no weight.", trained.backward - begin, None, ""),
+        "step": ("step() subtracts the rate times .grad.", trained.stepped - begin + RATE * kept, "grad", ""),
+        "balance": ("An example's score gradients sum to 0.", hand.dz.sum(1), "z", ""),
+        "all-pull": ("Every example pulls on its scores, right or wrong.", hand.dz.abs().amax(1) == 0, "z", ""),
+        "blocked": ("Zero output weights let no gradient through to W1 and b1.", kept[:first], None, open_path),
+        "alike": ("Equal hidden units get equal gradients.", rows - rows[:1], "a", unlike),
+        "silent": ("Behind detach, .grad of W1 and b1 stays None.", len(ours) - trained.filled - first, None, whole),
+    }
+    sizes = {id: float(torch.as_tensor(gap).double().abs().max()) for id, (_, gap, _, _) in gaps.items()}
+    return [identity(k, says, sizes[k], 1e-12, domain=why, quantity=link) for k, (says, _, link, why) in gaps.items()]
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    m = train(knobs, lab)
-    leaves, hand = [w.clone().requires_grad_() for w in m.begin], flat(m.hand)
-    loss = lambda *weights: F.cross_entropy(forward(weights, m.x, knobs, False)[2], m.y)  # noqa: E731
-    autograd, agrees = torch.autograd.grad(loss(*leaves), leaves), torch.autograd.gradcheck(loss, leaves)
-    times = (1 if knobs.zero_grad else knobs.backward_calls) * (1 if knobs.divide else m.K)
-    wanted, first = flat([g * times * (i > 1 or not m.cut) for i, g in enumerate(m.hand)]), flat(m.grads[:2])
-    checks = {
-        "hand-is-autograd": ("The lines by hand give autograd's gradients.", "", hand - flat(autograd)),
-        "gradcheck": ("Central differences agree with autograd.", "", torch.tensor(not agrees)),
-        "accumulates": ("Every backward call adds its gradient to .grad.", "", flat(m.grads) - wanted),
-        "weights-stay": ("backward() moves no weight.", "", torch.tensor(m.drift)),
-        "step": ("step() subtracts the rate times .grad.", "", m.moved + RATE * flat(m.grads)),
-        "balance": ("An example's score gradients sum to 0.", "", m.dz.sum(1)),
-        "all-pull": ("Every example pulls on its scores, right or wrong.", "", m.pulls == 0),
-        "blocked": ("Zero output weights let no gradient through to W1 and b1.", "zero output", first),
-        "alike": ("Equal hidden units get equal gradients.", "equal", m.grads[0] - m.grads[0][:1]),
-        "silent": ("Behind detach, .grad of W1 and b1 stays None.", "detached", torch.tensor(m.lacking - 3 * m.H)),
-    }
-    sizes = {id: off.double().abs().max().item() for id, (_, _, off) in checks.items()}
-    off_topic = {id: "Needs another start." * (only not in ("", knobs.start)) for id, (_, only, _) in checks.items()}
-    claims = [identity(id, says, sizes[id], 1e-12, domain=off_topic[id]) for id, (says, _, _) in checks.items()]
-    factor, count = float((m.grads[2] * m.hand[2]).sum() / m.hand[2].square().sum()), len(hand)
-    zeros = " and ".join(name for name, grad in zip(NAMES, m.grads, strict=True) if not grad.any()) or "none"
-    distinct, missed = len({tuple(row) for row in m.grads[0].mul(1e9).round().tolist()}), m.right & (m.pulls == 0)
-    answers: dict[str, Any] = {"factor": factor, "parameters": count, "without_biases": 5 * m.H, "passes": 2 * count}
-    answers |= {"received": count - m.lacking, "distinct": distinct, "units": m.H, "drift": m.drift, "zeros": zeros}
-    answers |= {"still": int(missed.sum()), "right": int(m.right.sum()), "changed": CHANGED[m.drift > 0]}
-    code = {"dz = (p − y) / N": m.dz, "dW2 = dz.T @ h": m.hand[2], "dh = dz @ W2": m.dh, "da = dh * slope(a)": m.da}
-    lines = [CodeLine(code=k, value=str(v[0].numpy().round(4)), quantity=k.split()[0][1:]) for k, v in code.items()]
-    says = f"backward() filled {count - m.lacking} numbers and moved no weight; .grad is {factor:.3g} × the gradient."
-    return Result(summary=says, figures=pictures(m), claims=claims, answers=answers, code=lines)
+    hand = backward_by_hand(knobs, *draw_data(knobs, lab))
+    trained = train(knobs, hand, knobs.zero_grad, knobs.backward_calls)
+    loss = lambda *weights: F.cross_entropy(forward(weights, hand.x, knobs)[2], hand.y)  # noqa: E731
+    leaves = [w.clone().requires_grad_() for w in hand.begin]
+    autograd, agrees = list(torch.autograd.grad(loss(*leaves), leaves)), torch.autograd.gradcheck(loss, leaves)
+    tables = (draw_differences(hand, autograd), draw_weights(hand, trained))
+    figures = (draw_network(knobs, hand), draw_calls(knobs, hand), draw_pulls(hand), *tables)
+    live = {"dz = (p − y) / N": ("z", hand.dz), "dW2 = dz.T @ h": ("W2", hand.grads[2]), "dh = dz @ W2": ("h", hand.dh)}
+    live |= {"da = dh * slope(a)": ("a", hand.da), ".grad[0] after backward()": ("grad", trained.calls[-1])}
+    code = [CodeLine(code=k, value=str(v[0].numpy().round(4)), quantity=link) for k, (link, v) in live.items()]
+    parts, is_right = trained.calls[-1].split([w.numel() for w in hand.begin]), hand.z.argmax(1) == hand.y
+    count, drift = 6 * knobs.hidden + 3, (trained.backward - flat(hand.begin)).norm().item()
+    factor = float((parts[2] * flat(hand.grads[2])).sum() / hand.grads[2].square().sum())
+    is_still, is_sure = hand.dz.abs().amax(1) == 0, hand.z.softmax(1).amax(1) > 0.5  # (N,) each
+    answers: dict[str, Any] = {"factor": factor, "parameters": count, "passes": 2 * count, "received": trained.filled}
+    answers |= {"without_biases": 5 * knobs.hidden, "units": knobs.hidden, "right": int(is_right.sum())}
+    answers |= {"still": int((is_right & is_still).sum()), "sure": int((is_right & is_sure).sum())}
+    answers |= {"drift": drift, "changed": "the weights" if drift > 0 else "only .grad"}
+    answers["distinct"] = len({tuple(row) for row in parts[0].view(-1, 2).mul(1e9).round().tolist()})
+    answers["zeros"] = " and ".join(name for name, part in zip(NAMES, parts, strict=True) if not part.any()) or "none"
+    says = f"backward() filled {trained.filled} numbers, {factor:.3g} × the gradient, and moved no weight."
+    claims = check(knobs, hand, trained, flat(autograd), agrees)
+    return Result(summary=says, figures=figures, claims=claims, answers=answers, code=code)
