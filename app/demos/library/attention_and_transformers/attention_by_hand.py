@@ -136,10 +136,10 @@ def draw_map(s: Attention, id: str, title: str, grid: Tensor, says: str) -> Heat
 def draw_matrices(knobs: Knobs, s: Attention) -> result.SmallMultiples:
     (least, most), pairs = s.weights.sum(1).aminmax(), f"{s.allowed.sum()} of {knobs.T**2} pairs allowed"
     panels = (
-        draw_map(s, "scores", "1 Scores", s.scores, f"{s.scores.min():.2f} to {s.scores.max():.2f}"),
+        draw_map(s, "scores", "1 Scores", s.scores, f"From {s.scores.min():.2f} to {s.scores.max():.2f}"),
         draw_map(s, "masked", "2 Masked", s.masked, f"{pairs}, others hatched"),
-        draw_map(s, "weights", "3 Softmax", s.weights, f"rows sum to {least:.3g} – {most:.3g}"),
-        draw_map(s, "parts", "4 Weight × length", s.parts, f"a key adds a vector {s.parts.max():.3g} long at most"),
+        draw_map(s, "weights", "3 Softmax", s.weights, f"Rows sum to {least:.3f} – {most:.3f}"),
+        draw_map(s, "parts", "4 Weight × length", s.parts, f"Keys add vectors {s.parts.max():.3g} long at most"),
     )
     says = "Four maps of query by key. " + " ".join(f"{panel.title}: {panel.alt}" for panel in panels)
     return result.SmallMultiples(id="matrices", title="From scores to weighted values", alt=says, panels=panels)

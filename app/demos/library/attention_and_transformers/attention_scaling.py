@@ -142,20 +142,19 @@ def draw_jacobian(s: Attention) -> Heatmap:
     return Heatmap(id="jacobian", values=s.jacobian[heaviest][:, heaviest].tolist(), **words, **axes, **colours)
 
 
-def draw_by_d(s: Attention, field: str, title: str, d: int) -> Lines:
+def draw_by_d(s: Attention, field: str, title: str) -> Lines:
     series, ends = [], []
     for name, row in s.curves.items():
         y = [getattr(sharpness, field) for sharpness in row]
         series.append(Series(name=name, x=DIMENSIONS, y=y, meaning=MEANINGS[name], style="line+points", quantity=field))
         ends.append(f"{name} from {y[0]:.2f} to {y[-1]:.2f}")
-    says, marks = f"{'; '.join(ends)}.", (result.Mark(label=f"d = {d}", x=d),)
-    x, y_axis = Axis(name="d", scale="log"), Axis(name=title, low=0)
-    return Lines(id=field, title=title, alt=says, caption=says, x=x, y=y_axis, series=series, marks=marks)
+    says, width, size = f"{'; '.join(ends)}.", Axis(name="d", scale="log"), Axis(name=title, low=0)
+    return Lines(id=field, title=title, alt=says, caption=says, x=width, y=size, series=series)
 
 
-def draw_curves(knobs: Knobs, s: Attention) -> result.SmallMultiples:
+def draw_curves(s: Attention) -> result.SmallMultiples:
     titles = {"largest": "Largest weight", "entropy": "Entropy in nats", "jacobian": "Jacobian norm"}
-    panels = [draw_by_d(s, field, title, knobs.d) for field, title in titles.items()]
+    panels = [draw_by_d(s, field, title) for field, title in titles.items()]
     says = f"From d = 4 to 1024. {' '.join(f'{panel.title}: {panel.alt}' for panel in panels)}"
     return result.SmallMultiples(id="by-d", title="Sharpness over the width, by scale", alt=says, panels=panels)
 
@@ -165,7 +164,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     sharp, rooted = measure(s.scaled), measure(s.scores / math.sqrt(d))
     variance, width = s.raw.square().mean().item(), s.scaled.std().item()
     says = f"Variance of q·k {variance:.3g}; scaled by {knobs.scale}, the largest weight averages {sharp.largest:.2f}."
-    figures = (draw_scores(knobs, s), draw_row(knobs, s), draw_curves(knobs, s), draw_jacobian(s))
+    figures = (draw_scores(knobs, s), draw_row(knobs, s), draw_curves(s), draw_jacobian(s))
     answers: dict[str, result.Scalar] = {"variance": variance, "largest": sharp.largest, "width": width}
     answers |= {"own": s.scaled[..., 0].mean().item(), "largest_score": s.per_d[1024].abs().max().item()}
     answers |= {"root": d**0.5, "inverse": 1 / d, "d": d, "keys": knobs.keys, "even": 1 / knobs.keys}

@@ -117,11 +117,11 @@ def settle(knobs: Knobs, s: Heads, counted: list[int], growth: float) -> tuple[C
 
 
 def draw_maps(s: Heads) -> SmallMultiples:
-    tokens, panels = [str(token + 1) for token in range(s.weights.shape[1])], []
+    tokens, panels, high = [str(token + 1) for token in range(len(s.row))], [], s.weights.max().item()
     for head, weights in enumerate(s.weights.round(decimals=3)):
         query, key = divmod(int(weights.argmax()), len(tokens))
         says = f"Head {head}: its largest weight, {weights.max():.2f}, goes from token {query + 1} to {key + 1}."
-        axes = {"rows": tokens, "columns": tokens, "row_name": "query", "column_name": "key", "low": 0, "high": 1}
+        axes = {"rows": tokens, "columns": tokens, "row_name": "query", "column_name": "key", "low": 0, "high": high}
         words = {"id": f"head-{head}", "title": f"Head {head}", "alt": says, "quantity": "weights"}
         panels.append(Heatmap(values=weights.tolist(), **words, **axes))
     says = f"{len(panels)} maps on one scale. {' '.join(panel.alt for panel in panels[:4])}"
@@ -143,7 +143,7 @@ def draw_entropy(s: Heads) -> Bars:
 
 def draw_removal(s: Heads, removed: list[int], lost: float) -> Bars:
     change = s.parts.norm(dim=(1, 2)) / s.in_torch.norm()  # (H,), of the output without this head
-    says = f"One head less changes the output by {change.min():.0%} – {change.max():.0%}; without {removed} {lost:.0%}."
+    says = f"One head less changes the output by {change.min():.0%} – {change.max():.0%}; without {removed or 'none'} {lost:.0%}."
     return draw_bars("removal", "What a removed head changes", says, Axis(name="share of output", low=0), output=change)
 
 
