@@ -143,7 +143,7 @@ def draw_entropy(s: Heads) -> Bars:
 
 def draw_removal(s: Heads, removed: list[int], lost: float) -> Bars:
     change = s.parts.norm(dim=(1, 2)) / s.in_torch.norm()  # (H,), of the output without this head
-    says = f"One head less changes the output by {change.min():.0%} – {change.max():.0%}; without {removed or 'none'} {lost:.0%}."
+    says = f"Without one head {change.min():.0%} – {change.max():.0%} change; without {removed or 'none'}: {lost:.0%}."
     return draw_bars("removal", "What a removed head changes", says, Axis(name="share of output", low=0), output=change)
 
 
