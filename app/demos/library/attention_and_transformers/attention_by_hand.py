@@ -84,7 +84,7 @@ def why_not_usual(knobs: Knobs, s: Attention) -> str:
     return "" if knobs.masking in EARLY else "It speaks of a mask before softmax, as minus infinity or -1e9."
 
 
-def claim(id: str, says: str, error: Tensor, quantity: str, domain: str) -> Claim:
+def claim(id: str, says: str, error: Tensor, quantity: str, domain: str = "") -> Claim:
     return result.identity(id, says, error.abs().max().item(), 1e-12, domain=domain, quantity=quantity)
 
 
@@ -108,9 +108,7 @@ def settle(knobs: Knobs, s: Attention) -> tuple[Claim, ...]:
     late = "The mask is written in time." if knobs.masking in EARLY else blind
     drops = "" if knobs.dropout and some else "Dropout is off, or no key is allowed."
     return (
-        claim(
-            "pairs", "Allowed pairs match a closed form.", s.allowed.sum() - count.get(knobs.mask, T * T), "masked", ""
-        ),
+        claim("pairs", "Allowed pairs match a closed form.", s.allowed.sum() - count.get(knobs.mask, T * T), "masked"),
         claim("rows", "Masked before softmax, each row sums to 1.", sums - 1, "row sum", usual),
         claim("torch", "Dot products give torch's fused attention.", s.output - fused, "output", dots),
         claim("loop", "Vectorised additive scores equal a double loop.", s.raw - s.loop, "scores", tanh),
@@ -171,7 +169,8 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     s, T, d, p = Attention(knobs, lab), knobs.T, knobs.d, knobs.dropout
     i, j, sums, columns = s.row, s.top, s.weights.sum(1), s.weights.sum(0)
     weight, part, leaked = s.weights[i, j].item(), s.parts[i, j].item(), s.weights[0][~s.allowed[0]].sum().item()
-    empty = "not a number" if s.output.isnan().any() else "zeros" if sums[0] == 0 else "uniform weights"
+    last_key, kept = s.weights[:, -1], "ordinary weights" if s.weights.std() > 1e-9 else "uniform weights"
+    empty = "not a number" if last_key.isnan().any() else kept if last_key.any() else "zeros"
     says = f"Token {i + 1} gives token {j + 1} the weight {weight:.3f}, which adds a vector of length {part:.3f}."
     total = f"Rows sum to {sums.min():.2f} – {sums.max():.2f}, columns to {columns.min():.2f} – {columns.max():.2f}."
     row, both = {"weights": s.weights[i], "parts": s.parts[i]}, {"row sum": sums, "column sum": columns}
@@ -184,6 +183,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     answers: dict[str, result.Scalar] = {"pairs": int(s.allowed.sum()), "all_pairs": T * T, "total": sums.sum().item()}
     answers |= {"weight": weight, "part": part, "leak": s.leak.item(), "leaked": leaked, "even": 1 / T, "empty": empty}
     answers |= {"bound": d, "root": math.sqrt(d), "three_each": 3 * T, "below": T * (T - 1) // 2}
+    answers |= {"adding": int((s.parts[i] > 0).sum()), "allowed": int(s.allowed[i].sum()), "all_keys": T}
     answers |= {"past": s.outside.abs().max().item(), "first": sums[0].item(), "highest": sums.max().item()}
     answers |= {"spared": functional.dropout(torch.full((999,), 0.5), p).max().item(), "shrunk": 0.5 * (1 - p)}
     rules = {"dot": "Q @ K.T", "additive": "torch.tanh(Q @ W + K @ U) @ v", "location": "Q @ places.T / math.sqrt(d)"}
