@@ -12,7 +12,6 @@ The servers, the load and Anki each run in a process of their own.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import random
 import shutil
@@ -66,7 +65,7 @@ def compare_routes(collection: Path, seconds: float, rounds: int) -> bool:
     for _ in range(rounds):
         for kind, measured in rates.items():
             with serving(kind, collection) as port:
-                done = asyncio.run(load.closed(port, CLIENTS, seconds / rounds, pile))
+                done = load.measure(load.closed(port, CLIENTS, seconds / rounds, pile))
             measured.append(done.rate if not done.failures else 0.0)
             print(f"  {kind:<19}{done.rate:7.0f} grades/s at {CLIENTS} clients, {latencies(done)}")
     durable, orm, constant = (sorted(rates[kind])[len(rates[kind]) // 2] for kind in ("durable", "orm", "constant"))
@@ -80,7 +79,7 @@ def compare_routes(collection: Path, seconds: float, rounds: int) -> bool:
 def offer(collection: Path, seconds: float) -> bool:
     first = {body["user"]: body for body in grades(collection)}
     with serving("next", collection, verify=True) as port:
-        done = asyncio.run(load.opened(port, list(first.values()), OFFERED, seconds, WARM_SECONDS))
+        done = load.measure(load.opened(port, list(first.values()), OFFERED, seconds, WARM_SECONDS))
     p95, p99 = done.percentile(0.95) * 1000, done.percentile(0.99) * 1000
     print(
         f"grade + next card    {len(first)} learners offering {OFFERED:.0f}/s, {len(done.latencies)} grades, from the"

@@ -1,14 +1,14 @@
 """The lists of a study day: open steps, due reviews from the weakest on, new cards in their order.
 
 What is kept between requests is only for speed and holds exactly as long as it would be found again: reviews that are
-due today only become fewer by answers, which are read from the log; anything else looks them up anew.
+due today and new cards only become fewer by answers, which are read from the log; anything else looks them up anew.
 """
 
 from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,9 +40,11 @@ ORDER BY due_day LIMIT :backlog"""
 _UNDONE = "SELECT card_id FROM memory WHERE user_id = :user AND phase = 'new'"
 PLACE = f"note.position * {PLACES_A_NOTE} + card.position"
 _WEAK = f"SELECT json_group_array(json_array(card.id, card.note_id, last_day, stability)) FROM ({_DUE}) AS some {CARDS}"
-_SHORT = f"""
+_OPEN = (
+    f"SELECT json_group_array(json_array(card.id, card.note_id, due_day, due_at_ms)) FROM ({_STEPS}) AS some {CARDS}"
+)
+_FRESH = f"""
 SELECT json_array(
-  (SELECT json_group_array(json_array(card.id, card.note_id, due_day, due_at_ms)) FROM ({_STEPS}) AS some {CARDS}),
   (SELECT json_group_array(json_array(card.id, note.id, {PLACE}))
    FROM ({_UNDONE}) AS some CROSS JOIN card ON card.id = some.card_id
    CROSS JOIN note ON note.id = card.note_id {MARKED} WHERE {MAY_BE_SHOWN}),
@@ -78,20 +80,30 @@ class DayLists:
 
 @dataclass(slots=True)
 class _Kept:
-    """``stamp``: the deck's version. ``reviews``: note → its weakest due card, the weakest first."""
+    """``stamp``: the deck's version. ``reviews``: note → its weakest due card, the weakest first.
+
+    ``new``: (card, note, place) of new cards, ``is_all`` when there are no others.
+    """
 
     stamp: int
     frontier: int
     day: tuple[int, int] | None = None
     last_id: int = 0
     reviews: dict[int, QueueCard] = field(default_factory=dict)
+    new: list[list[int]] = field(default_factory=list)
+    is_all: bool = False
+
+    def take_out(self, note_id: int) -> None:
+        """A note that was answered is left alone for the rest of the day."""
+        self.reviews.pop(note_id, None)
+        self.new = [row for row in self.new if row[1] != note_id]
 
 
 @dataclass(slots=True)
 class Frontiers:
-    """For each viewer, the place before which every card of the deck was introduced, and the day's due reviews.
+    """For each viewer, the place before which every card of the deck was introduced, and the day's lists.
 
-    Kept by the web process for speed alone; without it both are looked up from the beginning.
+    Kept by the web process for speed alone; without it they are looked up from the beginning.
     """
 
     _kept: OrderedDict[int, _Kept] = field(default_factory=OrderedDict)
@@ -105,54 +117,79 @@ class Frontiers:
         self._kept.move_to_end(user_id)
         if len(self._kept) > VIEWERS_KEPT:
             self._kept.popitem(last=False)
-        found = cursor.execute(_FRONTIER, {"user": user_id, "frontier": kept.frontier}).fetchone()
-        kept.frontier = found[0] if found else FAR_FUTURE_DAY * PLACES_A_NOTE
         return kept
 
 
 def find(cursor: Any, values: Mapping[str, Any], today: Today, frontiers: Frontiers | None) -> DayLists:
-    """Asks for more new cards than are allowed, since siblings of due ones drop out; again when that was too few."""
     kept = frontiers.kept(cursor, values["user"]) if frontiers else _Kept(0, 0)
-    due = _reviews(cursor, values, today, kept)
-    limit = 2 * today.new_left + SPARE_NEW
-    for _ in range(2):
-        asked = {**values, "frontier": kept.frontier, "fresh": limit}
-        steps, undone, fresh = json.loads(cursor.execute(_SHORT, asked).fetchone()[0])
-        open_notes = {row[1] for row in steps}
-        new = [row for row in undone + fresh if row[1] not in open_notes and row[1] not in due]
-        new_notes = {row[1] for row in new}
-        if len(new_notes) >= today.new_left or len(fresh) < limit:
-            break
-        limit = CARDS_A_NOTE * (today.new_left + len(open_notes) + len(due))
+    if today.topic is not None:
+        kept = _Kept(kept.stamp, kept.frontier)
+    if not _follow(cursor, values, today, kept):
+        _read_reviews(cursor, values, today, kept)
+    steps = json.loads(cursor.execute(_OPEN, values).fetchone()[0])
+    open_notes = {row[1] for row in steps}
+    new = _new_cards(cursor, values, today, kept, open_notes)
     cards = [QueueCard(row[0], row[1], "", 0, "learning", due_day=row[2], due_at_ms=row[3]) for row in steps]
     waiting = [card.due_at_ms for card in cards if card.due_at_ms is not None and not queue.is_step_due(card, today)]
-    closed = len(due.keys() - open_notes)
+    closed = len(kept.reviews.keys() - open_notes)
     return DayLists(
         step=min(cards, key=lambda card: (card.due_day or 0, card.due_at_ms or 0, card.card_id), default=None),
-        review=next((card for note, card in due.items() if note not in open_notes), None),
+        review=next((card for note, card in kept.reviews.items() if note not in open_notes), None),
         fresh=new_card(min(new, key=lambda row: (row[2], row[0]))) if new else None,
-        left=Left(len(open_notes), closed, min(len(new_notes), max(today.new_left, 0))),
+        left=Left(len(open_notes), closed, min(len({row[1] for row in new}), max(today.new_left, 0))),
         next_at_ms=min(waiting, default=None),
     )
 
 
-def _reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> dict[int, QueueCard]:
-    """The due reviews, one a note. An answer takes its note out for the day; an undo has all of them found anew."""
-    news = cursor.execute(_NEWS, (values["user"], kept.last_id)).fetchall() if kept.day else []
-    is_same_day = kept.day == (today.study_day, values["due_until"]) and today.topic is None
-    if is_same_day and all(kind != "undo" and day == today.study_day for _, kind, day, _ in news):
-        for event_id, _, _, note_id in news:
-            kept.reviews.pop(note_id, None)
-            kept.last_id = max(kept.last_id, event_id)
-        return kept.reviews
-    last = cursor.execute("SELECT max(id) FROM review WHERE user_id = ?", (values["user"],)).fetchone()[0] or 0
+def _follow(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> bool:
+    """Brings what is kept up to the log. False when it must be found anew: another day, an undo, or nothing kept."""
+    if kept.day != (today.study_day, values["due_until"]):
+        return False
+    news = cursor.execute(_NEWS, (values["user"], kept.last_id)).fetchall()
+    if any(kind == "undo" or day != today.study_day for _, kind, day, _ in news):
+        return False
+    for event_id, _, _, note_id in news:
+        kept.take_out(note_id)
+        kept.last_id = max(kept.last_id, event_id)
+    return True
+
+
+def _read_reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> None:
+    """The due reviews, one a note. What is due beyond `BACKLOG` would come up later, so that is not kept."""
+    kept.last_id = cursor.execute("SELECT max(id) FROM review WHERE user_id = ?", (values["user"],)).fetchone()[0] or 0
     rows = json.loads(cursor.execute(_WEAK, values).fetchone()[0])
-    reviews: dict[int, QueueCard] = {}
+    kept.day = (today.study_day, values["due_until"]) if len(rows) < BACKLOG else None
+    kept.reviews, kept.new, kept.is_all = {}, [], False
     for card in weakest_first(rows, today.study_day):
-        reviews.setdefault(card.note_id, card)
-    if today.topic is None and len(rows) < BACKLOG:
-        kept.day, kept.last_id, kept.reviews = (today.study_day, values["due_until"]), last, reviews
-    return reviews
+        kept.reviews.setdefault(card.note_id, card)
+
+
+def _new_cards(
+    cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept, open_notes: Collection[int]
+) -> list[list[int]]:
+    """Asks for more than are allowed, since siblings of due ones drop out; again when that was too few."""
+
+    def closed() -> list[list[int]]:
+        return [row for row in kept.new if row[1] not in open_notes and row[1] not in kept.reviews]
+
+    new = closed()
+    for limit in (
+        2 * today.new_left + SPARE_NEW,
+        CARDS_A_NOTE * (today.new_left + len(open_notes) + len(kept.reviews)),
+    ):
+        if kept.is_all or (new and len({row[1] for row in new}) >= today.new_left):
+            break
+        _read_new(cursor, values, kept, limit)
+        new = closed()
+    return new
+
+
+def _read_new(cursor: Any, values: Mapping[str, Any], kept: _Kept, limit: int) -> None:
+    found = cursor.execute(_FRONTIER, {"user": values["user"], "frontier": kept.frontier}).fetchone()
+    kept.frontier = found[0] if found else FAR_FUTURE_DAY * PLACES_A_NOTE
+    asked = {**values, "frontier": kept.frontier, "fresh": limit}
+    undone, fresh = json.loads(cursor.execute(_FRESH, asked).fetchone()[0])
+    kept.new, kept.is_all = undone + fresh, len(fresh) < limit
 
 
 def weakest_first(rows: Sequence[Sequence[Any]], day: int) -> list[QueueCard]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Server, Window
+from tests.browser.conftest import ROOT, Server, Window
 from tests.browser.test_journey import say_something
 
 pytestmark = pytest.mark.browser
@@ -146,7 +146,7 @@ def test_a_fresh_clone_is_studied_before_torch_is_there_and_predicts_afterwards(
     folder: Path, tmp_path: Path, window: Window
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(HIDING)
-    server = Server(folder, PYTHONPATH=str(tmp_path)).start(pool=None)
+    server = Server(folder, PYTHONPATH=f"{tmp_path}:{ROOT}").start(pool=None)
     try:
         page = window.page
         page.goto(server.address)
