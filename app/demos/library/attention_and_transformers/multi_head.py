@@ -3,14 +3,14 @@ r"""Several heads
 Each head projects the tokens to $d/h$ numbers, attends with a map of its own, and the output projection adds up one
 part per head. Parameters and multiplications are those of a single head; the number of stored maps grows. The same
 lines settle what a bias does, what a boolean mask means to two functions of torch, what `is_causal` does to one new
-query, and what length costs (its milliseconds are the one number that no seed fixes).
+query, and what length costs (multiplications are counted; milliseconds are this machine's, and no seed fixes them).
 
 Source: Vaswani et al. 2017, section 3.2.2; Brunner et al. 2020, section 3 (two maps, one output); torch documentation:
 nn.MultiheadAttention (attn_mask), nn.functional.scaled_dot_product_attention (attn_mask, is_causal)
 """
 
 import math
-import time
+import timeit
 from typing import Literal
 
 import torch
@@ -32,6 +32,7 @@ class Knobs(Parameters):
     T: int = integer(10, 4, 16, help="Tokens.")
     ablate: tuple[int, ...] = several((), 0, 15, help="Heads whose part is removed, counted from 0.")
     bias: float = number(1, 0, 3, step=0.1, help="Size of a bias added to queries, keys or values.", more=True)
+    biased: int = integer(16, 0, 16, help="First keys that get the bias; above T, all.", more=True)
     queries: int = integer(1, 1, 4, help="New tokens that ask, with is_causal=True and a cache of keys.", more=True)
     short: float = number(0.01, 0, 1, step=0.01, help="Length of a value with the weight 0.9.", more=True)
     longest: int = integer(0, 0, 2048, step=256, help="Time attention up to this length.", more=True)
@@ -52,9 +53,11 @@ class Heads:  # one layer of torch, and the same by hand
         self.weights, self.V = torch.softmax(Q @ K.mT / math.sqrt(self.width), -1), V  # (H, T, T), (H, T, width)
         self.parts = self.weights @ V @ self.W_o  # (H, T, width) -> (H, T, d)
         self.output = self.parts.sum(0)  # (T, d)
-        self.bias = b = knobs.bias * draws[0, 16, :d].view(H, 1, self.width)
-        shifted = {"query": (Q + b, K, V), "key": (Q, K + b, V), "value": (Q, K, V + b)}
+        b = knobs.bias * draws[0, 16, :d].view(H, 1, self.width)
+        some = b * (torch.arange(T) < knobs.biased)[:, None]  # (H, T, width): zero for the other keys
+        shifted = {"query": (Q + b, K, V), "key": (Q, K + some, V), "value": (Q, K, V + b)}
         self.moved = {name: self.mix(*three) - self.in_torch for name, three in shifted.items()}  # (T, d) each
+        self.shift = (b @ self.W_o).sum(0)  # (1, d): what a bias on the values should add to every output
         self.future, identity = torch.ones(T, T).triu(1).bool(), torch.eye(T).double()  # (T, T) each
         self.blocked = module(x, x, x, attn_mask=self.future)[1][0]  # (T, T): mean over heads
         self.allowed = function(Q[0], K[0], identity, self.future)  # (T, T): the identity as values shows the weights
@@ -73,18 +76,14 @@ def other_row(row: Tensor, values: Tensor) -> tuple[Tensor, int]:
     if free == 0:
         return row, 0
     step = torch.linalg.svd(kept).Vh[-1]  # (T,), a direction that changes nothing kept
-    falling = step < 0
-    return row + step * (row / -step)[falling].min(), free  # as far as no weight turns negative
+    return row + step * (row / -step)[step < 0].min(), free  # as far as no weight turns negative
 
 
 def time_attention(tokens: int) -> tuple[int, int, float]:
     """Tokens, multiplications and milliseconds, the fastest of a few tries."""
-    x, spells = torch.randn(tokens, 64), []
-    for _ in range(1 + 1024 // tokens):
-        start = time.perf_counter()
-        mixed = torch.softmax(x @ x.T / 8, -1) @ x  # (tokens, tokens) -> (tokens, 64)
-        spells.append(1000 * (time.perf_counter() - start))
-    return tokens, 2 * tokens * mixed.numel(), round(min(spells), 2)
+    x = torch.randn(tokens, 64)
+    spells = timeit.repeat(lambda: torch.softmax(x @ x.T / 8, -1) @ x, number=1, repeat=1 + 1024 // tokens)
+    return tokens, 2 * tokens * x.numel(), round(1000 * min(spells), 2)
 
 
 def claim(id: str, says: str, error: Tensor, quantity: str, domain: str = "") -> Claim:
@@ -94,22 +93,21 @@ def claim(id: str, says: str, error: Tensor, quantity: str, domain: str = "") ->
 def settle(knobs: Knobs, s: Heads, counted: list[int], growth: float) -> tuple[Claim, ...]:
     d, query, heavy, light = int(knobs.d), s.moved["query"].abs().max().item(), 0.9 * knobs.short, 0.1 * math.sqrt(2)
     extra, excess = torch.tensor(counted) - 4 * d**2 - 4 * d, torch.tensor(growth)
-    drift = (s.other - s.row) @ s.V[0]  # (width,)
-    pinned = f"{s.width} outputs and the sum pin all {knobs.T} weights down: there is no second map."
+    pinned = "" if s.free else f"{s.width} outputs and the sum pin all {knobs.T} weights down: there is no second map."
     untimed = "" if knobs.longest >= 512 else "Fewer than two lengths were timed: set longest to 512 or more."
+    all_keys = "" if knobs.biased >= knobs.T else "Some keys get no bias: a row of scores does not shift as one."
     still = "" if knobs.bias else "The bias is 0: nothing is added."
     long = "" if heavy < light else "This value is more than a ninth as long as the other: the weight counts."
-    value = s.moved["value"] - (s.bias @ s.W_o).sum(0)
     return (
         claim("torch-output", "The heads' parts add up to torch's output.", s.output - s.in_torch, "output"),
         claim("torch-maps", "Each head's map is torch's.", s.weights - s.torch_maps[0], "weights"),
         claim("parameters", "1 to 16 heads have 4d² + 4d parameters each.", extra, "parameters"),
-        claim("key-bias", "A key bias changes nothing.", s.moved["key"], "key"),
-        claim("value-bias", "A value bias moves all outputs alike.", value, "value"),
+        claim("key-bias", "A bias on all keys changes nothing.", s.moved["key"], "key", all_keys),
+        claim("value-bias", "A value bias moves all outputs alike.", s.moved["value"] - s.shift, "value"),
         claim("blocked", "nn.MultiheadAttention blocks where the mask is True.", s.blocked[s.future], "mask"),
         claim("allowed", "The function attends only where the mask is True.", s.allowed[~s.future], "mask"),
-        claim("newest", "is_causal=True counts from the oldest key.", s.newest[knobs.queries :], "newest"),
-        claim("two-maps", "Two maps of head 0 give one output.", drift, "other", "" if s.free else pinned),
+        claim("newest", "is_causal=True counts from the oldest key.", s.newest[knobs.queries :].sum(), "newest"),
+        claim("two-maps", "Two rows of head 0 give one output.", (s.other - s.row) @ s.V[0], "other", pinned),
         claim("quadratic", "Multiplications grow as length squared.", excess, "work", untimed),
         outcome("query-bias", "A query bias counts.", query, "above 0", query > 0, domain=still, quantity="query"),
         outcome("idle", "The weight 0.9 adds less than 0.1 does.", heavy, light, heavy < light, domain=long),
@@ -166,28 +164,30 @@ def draw_heavy(knobs: Knobs) -> Bars:
 def draw_two_maps(s: Heads) -> Bars:
     drift, apart = ((s.other - s.row) @ s.V[0]).abs().max(), (s.other - s.row).abs().sum() / 2
     says = f"{s.free} free directions: {apart:.2f} of the weight moves elsewhere, the output by {drift:.1g}."
-    y = Axis(name="weight of head 0", low=0)
-    return draw_bars("two-maps", "The last token's row and another, one output", says, y, row=s.row, other=s.other)
+    y, title = Axis(name="weight of head 0", low=0), "The last token's row and another, one output"
+    return draw_bars("two-maps", title, says, y, row=s.row, other=s.other)
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
     s, H, d, T, short = Heads(knobs, lab), int(knobs.heads), int(knobs.d), knobs.T, knobs.short
-    layers = [torch.nn.MultiheadAttention(d, heads, device="meta") for heads in COUNTS]
-    counted = [sum(weight.numel() for weight in layer.parameters()) for layer in layers]
+    counted = [sum(w.numel() for w in torch.nn.MultiheadAttention(d, n, device="meta").parameters()) for n in COUNTS]
     times = [time_attention(256 * 2**k) for k in range(4) if 256 * 2**k <= knobs.longest]
     length, ratio = (times[-1][0], times[-1][1] / times[0][1]) if times else (256, 1.0)
     removed = [head for head in range(H) if head in knobs.ablate]
     lost = s.parts[removed].sum(0).norm().item() / s.in_torch.norm().item()
     says = f"{H} heads of width {s.width}, {counted[0]} parameters; removed heads carry {lost:.0%} of the output."
-    about = {"title": "What length costs", "alt": f"{len(times)} lengths timed; multiplications grow {ratio:.0f}-fold."}
-    table = result.TableFigure(id="length", columns=("tokens", "multiplications", "milliseconds"), rows=times, **about)
+    alt = f"{len(times)} lengths. Multiplications grow {ratio:.0f}-fold; milliseconds are this machine's, in this run."
+    columns, title = ("tokens", "multiplications", "ms, this machine"), "What length costs"
+    table = result.TableFigure(id="length", title=title, alt=alt, columns=columns, rows=times)
     pictures = draw_maps(s), draw_entropy(s), draw_removal(s, removed, lost), draw_cost(knobs, counted)
     figures = (*pictures, draw_two_maps(s), draw_heavy(knobs), table)
     answers: dict[str, result.Scalar] = {f"{name}_change": x.abs().max().item() for name, x in s.moved.items()}
     answers |= {"parameters": counted[0], "times": H * counted[0], "stored": H * T * T, "one": T * T, "lost": lost}
-    answers |= {"free": s.free, "room": T - s.width, "apart": (s.other - s.row).abs().sum().item() / 2}
-    answers |= {"function_sees": int((s.allowed[0] > 0).sum()), "newest_sees": int((s.newest > 0).sum()), "T": T}
+    answers |= {"free": s.free, "room": T - s.width, "apart": (s.other - s.row).abs().sum().item() / 2, "T": T}
+    sees, felt = int((s.newest > 0).sum()), int((s.moved["key"].abs().amax(1) > 1e-9).sum())
+    answers |= {"function_sees": int((s.allowed[0] > 0).sum()), "newest_sees": sees, "unseen": T - sees, "felt": felt}
     answers |= {"all_but_one": T - 1, "ratio": ratio, "linear": length / 256, "adds": 0.9 * short, "short": short}
+    answers |= {"biased": min(knobs.biased, T)}
     code = (
         CodeLine(code="Q, K, V = rows.permute(1, 2, 0, 3)", value=f"{H} heads × {T} × {s.width} each"),
         CodeLine(code="weights = torch.softmax(Q @ K.mT / root, -1)", value=f"{H} maps", quantity="weights"),
