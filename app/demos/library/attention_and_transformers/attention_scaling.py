@@ -167,6 +167,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     figures = (draw_scores(knobs, s), draw_row(knobs, s), draw_curves(s), draw_jacobian(s))
     answers: dict[str, result.Scalar] = {"variance": variance, "largest": sharp.largest, "width": width}
     answers |= {"own": s.scaled[..., 0].mean().item(), "largest_score": s.per_d[1024].abs().max().item()}
+    answers |= {"spread": knobs.spread, "unscaled": math.sqrt(d) * knobs.spread**2}
     answers |= {"root": d**0.5, "inverse": 1 / d, "d": d, "keys": knobs.keys, "even": 1 / knobs.keys}
     answers |= {"effective": math.exp(sharp.entropy), "rooted": rooted.largest, "rooted_keys": math.exp(rooted.entropy)}
     code = (
