@@ -5,19 +5,22 @@ of the batch (plus $\epsilon$ under the root), scale by $\gamma$, shift by $\bet
 statistics, $r \leftarrow (1-m)\,r + m\,s$, with the unbiased variance, and eval mode normalises with those. While
 training, a row's output depends on its batch mates, with noise of order $1/\sqrt{B}$, and a single row is refused.
 Layer norm works along each row: no running statistics, the same in both modes, any batch size.
-
 Source: Ioffe and Szegedy (2015), algorithms 1 and 2; Ba, Kiros and Hinton (2016), section 3; torch.nn.BatchNorm1d
 """
 
 from contextlib import suppress
+from math import inf, sqrt
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, dist, nn
+from torch.nn import functional as F
 
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed
-from app.demos.result import Axis, CodeLine, Lines, Result, Series, outcome
+from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Lines, Result, Series, outcome
+
+WIDTHS = (4, 16, 64, 256)  # batch sizes in the picture of the noise
 
 
 class Knobs(Parameters):
@@ -31,90 +34,167 @@ class Knobs(Parameters):
 
 
 def normalised(x: Tensor, dim: int) -> Tensor:
-    return (x - x.mean(dim, keepdim=True)) / (x.var(dim, correction=0, keepdim=True) + 1e-5).sqrt()
+    """Batch norm goes down the columns of x (rows, features), dim 0; layer norm along its rows, dim 1."""
+    mean = x.mean(dim, keepdim=True)
+    variance = x.var(dim, correction=0, keepdim=True)  # biased: divided by n
+    return (x - mean) / (variance + 1e-5).sqrt()  # torch's eps
 
 
-def layer(kind: str, features: int) -> Any:
-    return {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}[kind](features).double()
+def layer(kind: str, features: int, **more: float) -> Any:
+    return {"batch": nn.BatchNorm1d, "layer": nn.LayerNorm, "none": nn.Identity}[kind](features, **more).double()
 
 
-def running_mean(momentum: float, rows: int, noise: Tensor) -> tuple[list[float], float]:
-    bn, means, variance = nn.BatchNorm1d(1, momentum=momentum).double(), list[float](), 1.0
-    for step in range(100):
-        x = noise[step, :rows] - noise[step, :rows].mean() + (10 if step >= 90 else 0)  # (rows, 1), mean 0, then 10
-        bn(x)
-        means.append(bn.get_buffer("running_mean").item())
-        variance = (1 - momentum) * variance + momentum * x.var().item()
-    return means, abs(bn.get_buffer("running_var").item() - variance)
+def running_statistics(momentum: float, noise: Tensor) -> tuple[list[float], float, float]:
+    """A hundred batches, the last ten with mean 10: the running means, the last variance, its gap to the formula."""
+    mean, variance = torch.zeros(1).double(), torch.ones(1).double()  # torch moves them in place
+    batches = noise - noise.mean(1, keepdim=True)  # (100, rows, 1), each of mean 0
+    batches[90:] += 10
+    means, by_hand = list[float](), 1.0
+    for x in batches:
+        F.batch_norm(x, mean, variance, training=True, momentum=momentum)
+        means.append(mean.item())
+        by_hand = (1 - momentum) * by_hand + momentum * x.var().item()  # unbiased: divided by n - 1
+    return means, variance.item(), abs(variance.item() - by_hand)
 
 
-def mates(rows: int, draws: Tensor) -> float:
-    x = torch.cat([torch.full((1, 1000), 0.5, dtype=torch.float64), draws[: rows - 1]])  # (rows, 2000)
-    return nn.functional.batch_norm(x, None, None, training=True)[0].std().item()
+def noise_from_mates(rows: int, draws: Tensor) -> float:
+    """Standard deviation of what a fixed 0.5 becomes in train mode, over 1,000 draws of the other rows."""
+    fixed = torch.full((1, 1000), 0.5, dtype=torch.float64)
+    x = torch.cat([fixed, draws[: rows - 1]])  # (rows, 1000), each column a batch of its own
+    return F.batch_norm(x, None, None, training=True)[0].std().item()
 
 
 def losses(kind: str, scale: float, data: Tensor) -> list[float]:
     """Forty steps of SGD at rate 0.1 on points inside or outside a circle, the inputs multiplied by ``scale``."""
     torch.default_generator.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 16).double(), layer(kind, 16), nn.ReLU(), nn.Linear(16, 1).double())
-    target, found = (data.square().sum(-1, keepdim=True) < 1.4).double(), list[float]()
-    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    inside = (data.square().sum(-1, keepdim=True) < 1.4).double()  # (128, 1)
+    parameters, x, found = list(net.parameters()), data * scale, list[float]()
     for _ in range(40):
-        optimizer.zero_grad()
-        loss = nn.functional.binary_cross_entropy_with_logits(net(data * scale), target)
-        torch.autograd.backward(loss)
-        optimizer.step()
+        loss = F.binary_cross_entropy_with_logits(net(x), inside)
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.data.add_(gradient, alpha=-0.1)
         found.append(loss.item())
     return found
 
 
-def lines(id: str, title: str, x: str, y: str, at: list[int], **runs: list[float]) -> Lines:
-    alt = f"{title}. At the end: " + ", ".join(f"{name} {values[-1]:.4g}" for name, values in runs.items()) + "."
-    drawn = tuple(Series(name=name, x=at, y=values, style="line+points") for name, values in runs.items())
-    return Lines(id=id, title=title, alt=alt, x=Axis(name=x), y=Axis(name=y), series=drawn)
+def plot(id: str, title: str, says: str, x: Axis, y: Axis, at: Any, *curves: tuple[Any, ...]) -> Lines:
+    """A curve is its name, meaning, values, and perhaps the quantity that it links to and its style."""
+    fields = ("name", "meaning", "y", "quantity", "style")
+    series = [Series(x=at, **dict(zip(fields, given, strict=False))) for given in curves]
+    return Lines(id=id, title=title, alt=says, caption=says, x=x, y=y, series=series)
+
+
+def draw_modes(x: Tensor, y: Tensor, y_eval: Tensor) -> Lines:
+    train, evaluated = y[:12, 0].tolist(), y_eval[:12, 0].tolist()
+    one, two = ("train mode", "train", train, "y", "points"), ("eval mode", "eval", evaluated, "eval", "points")
+    says = f"Row 1 held {x[0, 0]:.3g}; it leaves as {train[0]:.3g} in train mode, {evaluated[0]:.3g} in eval mode."
+    at, row, output = range(1, len(train) + 1), Axis(name="row"), Axis(name="output")
+    return plot("feature", "Feature 1 of the batch in both modes", says, row, output, at, one, two)
+
+
+def draw_means(knobs: Knobs, y: Tensor) -> Bars:
+    down, along = y.mean(0).tolist(), y.mean(1)[:8].tolist()  # at most eight rows are drawn
+    spans = [f"{round(min(means), 3) + 0:g} to {round(max(means), 3) + 0:g}" for means in (down, along)]
+    says = f"Means down a feature {spans[0]}, along a row {spans[1]}; beta is {knobs.beta:g}."
+    titles = {"batch": "Each feature's mean is beta", "layer": "Each row's mean is beta", "none": "No mean is beta"}
+    one = BarGroup(name="of a feature", values=down[: len(along)], meaning="measured", quantity="centre")
+    two = BarGroup(name="of a row", values=along, meaning="second")
+    names, title, axis = tuple("12345678"[: len(along)]), titles[knobs.norm], Axis(name="mean")
+    return Bars(id="means", title=title, alt=says, caption=says, categories=names, y=axis, groups=(one, two))
+
+
+def draw_running(means: list[float]) -> Lines:
+    plain = [0.0] * 10 + [10 * late / (90 + late) for late in range(1, 11)]  # the last twenty batches are drawn
+    one, two = ("running mean", "measured", means[80:], "running"), ("plain average", "refuted", plain)
+    says = f"After ten batches of mean 10 the running mean is {means[-1]:.3f}, the plain average 1."
+    batch, mean = Axis(name="batch"), Axis(name="mean", low=0, high=10)
+    return plot("running", "Ninety batches of mean 0, then ten of 10", says, batch, mean, range(81, 101), one, two)
+
+
+def draw_noise(noise: dict[int, float]) -> Lines:
+    measured, law = [noise[rows] for rows in WIDTHS], [noise[256] * sqrt(256 / rows) for rows in WIDTHS]
+    one, two = ("measured", "measured", measured, "noise", "line+points"), ("∝ 1/√rows", "second", law)
+    says = "Noise with " + ", ".join(f"{rows} rows {noise[rows]:.3f}" for rows in WIDTHS) + "."
+    x, y = Axis(name="rows", scale="log"), Axis(name="standard deviation", scale="log")
+    return plot("noise", "In batch norm the mates make noise", says, x, y, WIDTHS, one, two)
+
+
+def draw_losses(kind: str, chosen: list[float], plain: list[float]) -> Lines:
+    both = [(f"{kind} norm", "measured", chosen, "loss"), ("plain net", "second", plain)]
+    curves = both[1:] if kind == "none" else both
+    says = "After 40 steps: " + ", ".join(f"{name} {values[-1]:.4g}" for name, _, values, *_ in curves) + "."
+    step, loss = Axis(name="step"), Axis(name="loss", scale="log" if max(plain) > 5 else "linear")
+    return plot("losses", "Loss in training (a coin flip has 0.693)", says, step, loss, range(1, 41), *curves)
+
+
+def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
+    beta, scale, expected_mean = knobs.beta, knobs.input_scale, 10 * (1 - (1 - knobs.momentum) ** 10)
+    other = "" if knobs.norm == "batch" else "The sentence is about batch norm; something else normalises here."
+    tiny = other or ("" if scale >= 1 else "Below scale 1 the eps under the root counts: the scale does not cancel.")
+    small = other or ("" if scale > 90 else "Below scale 90 the plain net copes, or hardly moves.")
+    facts = (
+        ("by-hand", "Batch norm: (x - mean) / sqrt(biased variance + eps).", a["gap"], 0, 1e-9, "", "normalised"),
+        ("affine", "Then gamma times that, plus beta.", a["affine_gap"], 0, 1e-9, "", "y"),
+        ("running-mean", "Running mean: 10 (1 - (1-m)^10).", a["mean"], expected_mean, 1e-9, "", "running"),
+        ("running-variance", "Running variance: of the unbiased ones.", a["variance_gap"], 0, 1e-9, "", "variance"),
+        ("eval", "Eval mode normalises with the running statistics.", a["eval_gap"], 0, 1e-9, "", "eval"),
+        ("centre", "A feature's mean over the batch is beta.", a["centre"], beta, 1e-9, other, "centre"),
+        ("noise", "64 rows make less than a third of the noise of 4.", a["quiet"], True, 0, "", "noise"),
+        ("steady", "The final loss hardly knows the input scale.", a["loss"], a["steady"], 0.02, tiny, "loss"),
+        ("robust", "The plain net ends higher.", a["plain_loss"] > a["loss"], True, 0, small, "loss"),
+    )
+    return tuple(
+        outcome(id, says, value, wanted, abs(value - wanted) <= off, off, why, 0 < off <= 1e-9, quantity=link)
+        for id, says, value, wanted, off, why, link in facts
+    )
+
+
+def lines_that_ran(knobs: Knobs, x: Tensor, hand: Tensor, a: dict[str, Any]) -> tuple[CodeLine, ...]:
+    dim, x_hat = 1 if knobs.norm == "layer" else 0, "x" if knobs.norm == "none" else "x_hat"
+    mean, variance, first = x.mean(dim)[0], x.var(dim, correction=0)[0], hand[0, 0]
+    lines = (
+        (f"mean, variance = x.mean({dim}), x.var({dim}, correction=0)", f"{mean:.4g} and {variance:.4g}, …", None),
+        ("x_hat = (x - mean) / (variance + eps).sqrt()", f"{x[0, 0]:.4g} becomes {first:.4g}", "normalised"),
+        (f"y = gamma * {x_hat} + beta", f"{knobs.gamma * first + knobs.beta:.4g}, …", "y"),
+        ("running_mean = (1 - m) * running_mean + m * mean", f"in the end {a['mean']:.4g}", "running"),
+        ("running_var = (1 - m) * running_var + m * x.var(0)", f"in the end {a['variance']:.4g}", "variance"),
+        ("(x - running_mean) / (running_var + eps).sqrt()", f"eval: 10 becomes {a['eval_output']:.4g}", "eval"),
+    )
+    shown = {"batch": lines, "layer": lines[:3], "none": lines[2:3]}[knobs.norm]
+    return tuple(CodeLine(code=code, value=value, quantity=link) for code, value, link in shown)
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    rows, gamma, beta, m, kind = max(knobs.batch, 2), knobs.gamma, knobs.beta, knobs.momentum, knobs.norm
-    draws, scale = torch.randn(256, 1000, generator=lab.generator(), dtype=torch.float64), knobs.input_scale
-    x, widths = 3 + scale * draws[:rows, :8], [4, 16, 64, 256]  # (rows, 8)
-    bn, hand = layer("batch", 8), {"batch": normalised(x, 0), "layer": normalised(x, 1), "none": x}[kind]
-    y, gap = gamma * layer(kind, 8)(x).detach() + beta, (bn(x) - normalised(x, 0)).abs().max().item()
-    stored, spread = bn.get_buffer("running_mean"), (bn.get_buffer("running_var") + 1e-5).sqrt()
-    eval_gap = (bn.eval()(x) - (x - stored) / spread).abs().max().item()
-    (means, variance_gap), noise = running_mean(m, rows, draws[:100, :rows, None]), [mates(w, draws) for w in widths]
-    at, few = list(range(1, 101)), min(rows, 12)
-    running = lines("running", "Batches of mean 0, then 10", "batch", "running mean", at, running=means)
-    lab.frame((running,), 1, 2)
-    plain, chosen, steady = (losses(*pair, draws[:128, 8:10]) for pair in (("none", scale), (kind, scale), (kind, 1.0)))
-    a: dict[str, Any] = {"mean": means[-1], "upper": beta + gamma, "lower": beta - gamma, "single": "an error"}
+    rows, kind, m, gamma, beta = max(knobs.batch, 2), knobs.norm, knobs.momentum, knobs.gamma, knobs.beta
+    draws = torch.randn(256, 1000, generator=lab.generator(), dtype=torch.float64)
+    x, data = 3 + knobs.input_scale * draws[:rows, :8], draws[:128, 8:10]  # (rows, 8), (128, 2)
+    bn = layer("batch", 8, momentum=m)
+    trained, evaluated = bn(x).detach(), bn.eval()(x).detach()  # the first moves the running statistics
+    eval_by_hand = (x - bn.running_mean) / (bn.running_var + 1e-5).sqrt()
+    hand = {"batch": normalised(x, 0), "layer": normalised(x, 1), "none": x}[kind]
+    y = gamma * layer(kind, 8)(x).detach() + beta
+    y_eval = gamma * evaluated + beta if kind == "batch" else y  # only batch norm knows two modes
+    means, stored, variance_gap = running_statistics(m, draws[:100, :rows, None])
+    figures: list[Any] = [draw_modes(x, y, y_eval), draw_means(knobs, y), draw_running(means)]
+    lab.frame(figures, 1, 2)
+    noise = {width: noise_from_mates(width, draws) for width in {*WIDTHS, rows, min(4 * rows, 256)}}
+    plain, steady = losses("none", knobs.input_scale, data), losses(kind, 1.0, data)
+    normed = plain if kind == "none" else losses(kind, knobs.input_scale, data)
+    a: dict[str, Any] = {"mean": means[-1], "variance": stored, "variance_gap": variance_gap, "single": "an error"}
     with suppress(ValueError):
         a["single"] = "numbers" if len(layer(kind, 8)(x[: knobs.batch])) else ""
-    a |= {"ratio": mates(rows, draws) / mates(min(4 * rows, 256), draws), "loss": chosen[-1], "plain_loss": plain[-1]}
-    a |= {"centre": y[:, 0].mean().item(), "balance": bn.train()(x).mean().item(), "unbiased": beta + gamma / 2**0.5}
-    other, large = "" if kind == "batch" else "This is not batch norm.", "" if scale >= 1 else "Here eps matters."
-    broken = other or ("" if scale > 90 else "At this scale the plain net copes, or stands still.")
-    facts = (
-        ("by-hand", "Batch norm: (x - mean) / sqrt(biased variance + eps).", gap, 0, 1e-9, ""),
-        ("affine", "Then gamma times that, plus beta.", (y - gamma * hand - beta).abs().max().item(), 0, 1e-9, ""),
-        ("running-mean", "Running mean: 10 (1 - (1-m)^10).", means[-1], 10 * (1 - (1 - m) ** 10), 1e-9, ""),
-        ("running-variance", "Running variance: of the unbiased ones.", variance_gap, 0, 1e-9, ""),
-        ("eval", "Eval mode normalises with the running statistics.", eval_gap, 0, 1e-9, ""),
-        ("centre", "A feature's mean over the batch is beta.", a["centre"], beta, 1e-9, other),
-        ("noise", "64 rows make less than a third of the noise of 4.", noise[2] < noise[0] / 3, True, 0, ""),
-        ("steady", "The final loss hardly knows the input scale.", chosen[-1], steady[-1], 0.02, other or large),
-        ("robust", "The plain net ends higher.", plain[-1] > chosen[-1], True, 0, broken),
-    )
-    claims = tuple(outcome(id, says, v, e, abs(v - e) <= t, t, why, 0 < t <= 1e-9) for id, says, v, e, t, why in facts)
-    said = f"Running mean {means[-1]:.3f}, noise with 4 rows {noise[0]:.3f}, final loss {chosen[-1]:.3f}."
-    figures = (
-        lines("feature", "One feature of the batch", "row", "value", at[:few], output=y[:few, 0].tolist()),
-        running,
-        lines("noise", "Noise that batch mates make in one row", "rows", "standard deviation", widths, noise=noise),
-        lines("losses", "Loss in training", "step", "loss", at[:40], chosen=chosen, plain=plain),
-    )
-    code = (
-        CodeLine(code="y = (x - x.mean(0)) / (x.var(0, correction=0) + eps).sqrt()", value=f"{hand[0, 0]:.4g}, …"),
-        CodeLine(code="running_mean = (1 - m) * running_mean + m * x.mean(0)", value=f"in the end {means[-1]:.4g}"),
-    )
-    return Result(summary=said, figures=figures, claims=claims, answers=a, code=code)
+    one = layer("batch", 1, momentum=m)
+    one(torch.tensor([[10 - sqrt(50)], [10 + sqrt(50)]]).double())  # mean 10, unbiased variance 100
+    a |= {"eval_output": one.eval()(torch.full((1, 1), 10.0).double()).item(), "eval_batch_spread": 1 - m}
+    a |= {"upper": beta + gamma, "lower": beta - gamma, "unbiased": beta + gamma / sqrt(2), "linear": 100 * m}
+    a |= {"centre": y[:, 0].mean().item(), "balance": trained.mean().item(), "quiet": noise[64] < noise[4] / 3}
+    a |= {"gap": dist(trained, normalised(x, 0), inf).item(), "eval_gap": dist(evaluated, eval_by_hand, inf).item()}
+    a |= {"affine_gap": dist(y, gamma * hand + beta, inf).item(), "ratio": noise[rows] / noise[min(4 * rows, 256)]}
+    a |= {"noise": noise[rows], "noise_inverse": noise[16] * 16 / rows, "noise_grows": noise[16] * sqrt(rows / 16)}
+    a |= {"loss": normed[-1], "plain_loss": plain[-1], "steady": steady[-1]}
+    a |= {"lower_loss": "with batch norm" if normed[-1] < plain[-1] else "without"}
+    figures += [draw_noise(noise), draw_losses(kind, normed, plain)]
+    says = f"Running mean {means[-1]:.3f}, noise with 4 rows {noise[4]:.3f}, final loss {normed[-1]:.3f}."
+    code = lines_that_ran(knobs, x, hand, a)
+    return Result(summary=says, figures=figures, claims=settle(knobs, a), answers=a, code=code)
