@@ -85,9 +85,7 @@ def draw_temperatures(knobs: Knobs, m: Measured) -> tuple[Lines, Lines]:
     classes = [Series(name=name, x=x, y=curve, meaning=colour) for name, curve, colour in curves]
     entropy = [Series(name="entropy", x=x, y=entropies, meaning="measured", quantity="H")]
     alt = f"A to D at T = 0.05: {outputs[0].numpy().round(3)}; at T = 20: {outputs[-1].numpy().round(3)}."
-    said = (
-        f"{torch.special.entr(m.softmax).sum():.3f} nats; {entropies[0]:.3f} at T = 0.05 and {entropies[-1]:.3f} at 20."
-    )
+    said = f"{torch.special.entr(m.softmax).sum():.3f} nats; {entropies[0]:.3f} at T = 0.05, {entropies[-1]:.3f} at 20."
     axis, nats = Axis(name="temperature T", scale="log"), Axis(name="entropy", unit="nats", low=0, high=1.5)
     title, marks = "Entropy of the softmax over T", [now, Mark(label="log 4: all alike", y=math.log(4))]
     return (
@@ -188,6 +186,8 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     answers: dict[str, Any] = {name: float(value) for name, value in values.items()}
     is_nan, winner = bool(literal_softmax(m.scores).isnan().any()), NAMES[int(m.scores.argmax())]
     answers |= {"literal": "not a number" if is_nan else "a number", "winner": winner}
+    change = float(m.softmax.max() - m.z.softmax(0).max())  # what T does to the confidence, though not to the accuracy
+    answers["stated"] = "equal" if abs(change) < 1e-9 else "above" if change > 0 else "below"
     live = {"softmax = exponentials / exponentials.sum()": ("softmax", m.softmax)}
     live |= {"jacobian = grad(output, z) for each output": ("J", m.jacobian)}
     live |= {"pull = grad(cross_entropy(scores, A), scores)": ("pull", m.pull)}
