@@ -127,19 +127,19 @@ def over_every_mask(x: Tensor, p: float, train_scale: float) -> tuple[Tensor, Te
 def closed_forms(p: float, passes: int, train_scale: float) -> dict[str, float]:
     """What a unit that holds 2 becomes, its mean, variance and spread; and the numbers of the usual mistakes."""
     keep = 1 - p
-    deviation = 2 * train_scale * sqrt(p * keep)
-    return {
+    deviation, mean = 2 * train_scale * sqrt(p * keep), 2 * keep * train_scale
+    mistakes = {"keep": keep, "times_p": 2 * p, "times_keep": 2 * keep, "unscaled": 4 * p * keep}
+    mistakes |= {"scale_and_one": 1 / keep + 1, "to_recipe": 2 / keep - 2 * keep, "over_T": deviation / passes}
+    return mistakes | {
         "survivor": 2 * train_scale,
-        "mean": 2 * keep * train_scale,
+        "mean": mean,
         "scale": 1 / keep,
-        "times_p": 2 * p,
-        "times_keep": 2 * keep,
+        "fall": 2 / keep - 2,  # from a survivor in train mode to eval mode
+        "missing": mean - 2 * keep,  # where eval is multiplied by 1-p
         "variance": 4 * train_scale * train_scale * p * keep,
-        "unscaled": 4 * p * keep,
         "noise": p / keep / passes,
         "deviation": deviation,
-        "spread": 2 * train_scale * sqrt(p * keep / passes),
-        "over_T": deviation / passes,
+        "spread": deviation / sqrt(passes),
     }
 
 
