@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pygments.token import STANDARD_TYPES
 
-from app.cards.formulas import STYLE_CLASSES
+from app.web.formulas import STYLE_CLASSES
 
 _TEXT = {
     *("a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img"),

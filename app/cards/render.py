@@ -25,8 +25,9 @@ from pygments.lexer import Lexer
 from pygments.lexers import get_lexer_by_name
 from pygments.token import STANDARD_TYPES, _TokenType
 
-from app.cards import formulas, mathmarks
+from app.cards import mathmarks
 from app.cards.allowed import ATTRIBUTES, CLASSES, DROPPED_WITH_CONTENT, SCHEMES, TAGS
+from app.web import formulas
 
 RENDERER_VERSION = "-".join(
     ("2", *(metadata.version(name) for name in ("markdown-it-py", "math-core", "nh3", "pygments")))

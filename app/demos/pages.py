@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 from starlette.responses import HTMLResponse, RedirectResponse, Response, StreamingResponse
 
 from app import db
-from app.demos import actions, predicting, queries, views
+from app.demos import actions, predicting, queries, thumbs, views
 from app.demos.actions import Lab
+from app.demos.drawing.scene import Scene
 from app.demos.queries import Described
 from app.demos.result import parse
 from app.demos.runs import Run, failure_error
+from app.demos.tables import Prediction
 from app.demos.teaching import Challenge, Preset
+from app.demos.thumbs import Thumb
 from app.demos.views import Control, FigureView, ResultView, Settled
 from app.errors import NotFound, Unavailable
 from app.pool.job import Done, Failed, Progress, Queued
@@ -32,12 +35,13 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One picture of the wall. ``you`` is the viewer's last prediction there, if any."""
+    """One picture of the wall. ``you`` is the viewer's last prediction there, if any; ``marks`` its picture."""
 
     demo: Described
     view: FigureView | None
     you: str
     measured: str
+    marks: Scene | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,7 @@ class DemoPage:
     stream: str
     notice: str
     link: str
+    strip: tuple[Thumb, ...]
     section: str = "demos"
 
 
@@ -110,17 +115,14 @@ async def gallery(request: Request, viewer: CurrentViewer) -> HTMLResponse:
     return render.page("demos/gallery.html", GalleryPage(tiles))
 
 
-def _tile(session: Session, demo: Described, said: Any) -> Tile:
+def _tile(session: Session, demo: Described, said: Prediction | None) -> Tile:
     """Shows the first picture that gives no prediction away."""
-    drawn = next((view for preset in demo.teaching.presets if (view := _open_picture(session, demo, preset))), None)
-    you = views.words(said.value) if said and not said.skipped else ""
-    return Tile(demo, drawn, you, views.words(said.measured) if said else "")
-
-
-def _open_picture(session: Session, demo: Described, preset: Preset) -> FigureView | None:
-    result = queries.stored_result(session, demo.slug, preset.slug)
-    figures = [figure for figure in result.figures if figure.id not in preset.hides] if result else []
-    return next((views.figure_view(one) for one in figures if one.kind not in ("table", "multiples")), None)
+    drawn = next(
+        (view for preset in demo.teaching.presets if (view := thumbs.open_picture(session, demo, preset))), None
+    )
+    if said is None or said.skipped:
+        return Tile(demo, drawn, "", "", None)
+    return Tile(demo, drawn, views.words(said.value), views.words(said.measured), views.marks(demo, said))
 
 
 @router.get("/demos/{slug}")
@@ -129,30 +131,43 @@ async def demo_page(request: Request, slug: str, viewer: CurrentViewer, preset: 
         demo = queries.demo(session, slug)
         chosen = demo.preset(preset)
         made = queries.predictions_made(session, viewer, slug, chosen.slug)
+        strip = thumbs.strip(session, demo)
     given = views.knobs_from(request.query_params.multi_items(), demo)
     knobs = actions.checked_knobs(demo, {**chosen.knobs, **given})
     again = request.query_params.get("again") == "1"
     if chosen.prediction and not given and "play" not in request.query_params and (made == 0 or again):
-        return _asking(request, demo, chosen, viewer, made)
+        return _asking(request, demo, chosen, viewer, made, strip)
     shown = await _show(request, demo, chosen, knobs, viewer, wait=True)
     link = views.demo_link(slug, chosen.slug, knobs, demo)
     return render.page(
         "demos/demo.html",
-        DemoPage(demo, chosen, views.controls(demo, knobs), None, None, shown.result, shown.stream, shown.notice, link),
+        DemoPage(
+            demo,
+            chosen,
+            views.controls(demo, knobs),
+            None,
+            None,
+            shown.result,
+            shown.stream,
+            shown.notice,
+            link,
+            strip,
+        ),
     )
 
 
-def _asking(request: Request, demo: Described, chosen: Preset, viewer: Viewer, turn: int) -> HTMLResponse:
+def _asking(
+    request: Request, demo: Described, chosen: Preset, viewer: Viewer, turn: int, strip: tuple[Thumb, ...]
+) -> HTMLResponse:
     """The locked page: nothing of the result exists in it, and the stored picture omits what would tell."""
     question = actions.question_of_page(demo, chosen.slug, viewer, turn)
     with db.reading(request.app.state.database) as session:
         stored = queries.stored_result(session, demo.slug, chosen.slug)
-    hides = chosen.hides or tuple(figure.id for figure in stored.figures) if stored else ()
-    before = views.result_view(stored, stored=True, hides=hides) if stored else None
+    before = views.result_view(demo, stored, stored=True, hides=thumbs.hidden(chosen, stored)) if stored else None
     asked = Asked(predicting.prompt(question.asked, question.knobs), question.asked, turn, question.knobs, before)
     return render.page(
         "demos/demo.html",
-        DemoPage(demo, chosen, views.controls(demo, question.knobs), asked, None, None, "", "", ""),
+        DemoPage(demo, chosen, views.controls(demo, question.knobs), asked, None, None, "", "", "", strip),
     )
 
 
@@ -167,6 +182,7 @@ async def predict(
     form = await request.form()
     with db.reading(request.app.state.database) as session:
         demo = queries.demo(session, slug)
+        strip = thumbs.strip(session, demo)
     question = actions.question_of_page(demo, preset, viewer, turn)
     texts = [str(text) for text in form.getlist("value")]
     value = (
@@ -175,7 +191,7 @@ async def predict(
     lab: Lab = request.app.state.lab
     stored = await until_gone(request, lab.settle(viewer, question, value, request.app.state.clock.now()))
     assert stored.result is not None
-    view = views.result_view(parse(stored.result))
+    view = views.result_view(demo, parse(stored.result))
     chosen = demo.preset(preset)
     knobs = dict(stored.knobs)
     page = DemoPage(
@@ -188,6 +204,7 @@ async def predict(
         "",
         "",
         views.demo_link(slug, preset, knobs, demo),
+        strip,
     )
     return render.page("demos/demo.html", page)
 
@@ -221,14 +238,14 @@ async def _show(
             if lab.runs.engine.status().state != "ready":
                 raise Unavailable("The lab is still being set up.")
             result = await until_gone(request, lab.measure(demo, knobs, actions.owner_of(viewer)))
-            return Shown(views.result_view(parse(dict(result))), answers=actions.numbers(result["answers"]))
+            return Shown(views.result_view(demo, parse(dict(result))), answers=actions.numbers(result["answers"]))
         job = actions.job_for(demo, knobs, actions.owner_of(viewer), lab.limit_seconds, lab.memory_mb)
         started = lab.runs.start(job)
         return Shown(stream=f"/demos/{demo.slug}/stream/{started.id}")
     except Unavailable as error:
         with db.reading(request.app.state.database) as session:
             stored = queries.stored_result(session, demo.slug, chosen.slug)
-        view = views.result_view(stored, stored=True) if stored else None
+        view = views.result_view(demo, stored, stored=True) if stored else None
         return Shown(view, notice=f"{error.says} This is the stored picture of “{chosen.name}”.")
 
 
@@ -286,7 +303,7 @@ async def _events(lab: Lab, demo: Described, found: Run) -> AsyncIterator[str]:
             case Progress(data=data):
                 yield sse("progress", f"{data['done']} of {data['total']}")
             case Done(result=result):
-                view = views.result_view(parse(dict(result)))
+                view = views.result_view(demo, parse(dict(result)))
                 yield sse("done", render.text("demos/_measured.html", {"result": view, "demo": demo}))
             case Failed():
                 yield sse("failed", failure_error(event).says)

@@ -93,6 +93,12 @@ def stored_result(session: Session, slug: str, preset: str) -> Result | None:
 _results: dict[tuple[str, str, str], Result] = {}
 
 
+def stored_versions(session: Session, slug: str) -> Sequence[str]:
+    """What tells one set of stored runs of a demo from the next."""
+    mine = select(tables.StoredRun.version).where(tables.StoredRun.demo_slug == slug)
+    return session.scalars(mine.order_by(tables.StoredRun.preset)).all()
+
+
 def presets_known(session: Session) -> dict[str, frozenset[str]]:
     """Slug to its presets' slugs, for checking what cards name."""
     return {one.slug: frozenset(preset.slug for preset in one.teaching.presets) for one in demos(session)}

@@ -156,12 +156,16 @@ class Misconception(Authored):
 
 
 class Teaching(Authored):
-    """The whole ``<slug>.yaml``. The first preset is the default: it has no knobs of its own or few."""
+    """The whole ``<slug>.yaml``. The first preset is the default: it has no knobs of its own or few.
+
+    ``formulas`` maps the quantity of a line that runs to the LaTeX that it computes.
+    """
 
     kind: Literal["instant", "stream"]
     presets: tuple[Preset, ...] = Field(min_length=1)
     misconceptions: tuple[Misconception, ...] = ()
     challenges: tuple[Challenge, ...] = ()
+    formulas: dict[str, str] = {}
 
     def preset(self, slug: str) -> Preset | None:
         return next((preset for preset in self.presets if preset.slug == slug), None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from app.demos.drawing.scene import WIDTH, Scene, panel_width
 from app.demos.queries import Described
 from app.demos.result import Claim, CodeLine, Drawn, Result, SmallMultiples, TableFigure
 from app.demos.tables import Prediction as StoredPrediction
+from app.errors import NotFound
 from app.web.numbers import number
 
 
@@ -107,7 +107,7 @@ def table_of(figure: Any) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 @dataclass(frozen=True, slots=True)
 class ResultView:
-    """A result ready to print. ``stored`` says that it was computed earlier."""
+    """A result ready to print. ``stored`` says that it was computed earlier; ``formulas`` maps quantity → LaTeX."""
 
     summary: str
     figures: tuple[FigureView, ...]
@@ -115,15 +115,17 @@ class ResultView:
     code: tuple[CodeLine, ...]
     versions: Mapping[str, str]
     stored: bool
+    formulas: Mapping[str, str]
 
 
-def result_view(result: Result, *, stored: bool = False, hides: Sequence[str] = ()) -> ResultView:
+def result_view(demo: Described, result: Result, *, stored: bool = False, hides: Sequence[str] = ()) -> ResultView:
     """``hides`` names figures to leave out; with any, the sentences and numbers are left out as well."""
     shown = (figure for figure in result.figures if figure.id not in hides)
     figures = tuple(figure_view(figure) for figure in shown if not isinstance(figure, TableFigure) or figure.rows)
     if hides:
-        return ResultView("", figures, (), (), result.versions, stored)
-    return ResultView(result.summary, figures, result.claims, result.code, result.versions, stored)
+        return ResultView("", figures, (), (), result.versions, stored, {})
+    formulas = demo.teaching.formulas
+    return ResultView(result.summary, figures, result.claims, result.code, result.versions, stored, formulas)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,27 +146,33 @@ class Settled:
 
 
 def settled(demo: Described, stored: StoredPrediction) -> Settled:
-    """Works only on a prediction whose run is done."""
+    """Works only on a prediction whose run is done. Raises NotFound when the demo does not ask this any more."""
     asked = demo.preset(stored.preset).prediction
-    assert asked is not None
-    truth: Any = stored.measured
-    value = stored.value
-    numeric = isinstance(truth, int | float) and not isinstance(truth, bool)
-    finite = numeric and math.isfinite(truth)
-    guess = float(value) if numeric and isinstance(value, int | float) else None
+    if asked is None:
+        raise NotFound(f"“{demo.title}” does not ask for {stored.preset} any more.")
     return Settled(
         prompt=predicting.prompt(asked, stored.knobs),
-        you=words(value),
-        measured=words(truth),
+        you=words(stored.value),
+        measured=words(stored.measured),
         unit=asked.unit,
         skipped=stored.skipped,
         correct=bool(stored.correct),
         gap=number(stored.error) if stored.error is not None else "",
         misconception=stored.misconception or "",
         restate=asked.restate.format(**stored.knobs) if asked.restate else "",
-        scene=comparison(guess, float(truth), asked.unit, predicting.band(asked, truth)) if finite else None,
+        scene=marks(demo, stored),
         link=demo_link(demo.slug, stored.preset, stored.knobs, demo),
     )
+
+
+def marks(demo: Described, stored: StoredPrediction) -> Scene | None:
+    """Prediction and measurement on one line; None for what is no number, or is not asked any more."""
+    preset = demo.teaching.preset(stored.preset)
+    truth: Any = stored.measured
+    if preset is None or preset.prediction is None or isinstance(truth, bool) or not isinstance(truth, int | float):
+        return None
+    guess = float(stored.value) if isinstance(stored.value, int | float) else None
+    return comparison(guess, float(truth), preset.prediction.unit, predicting.band(preset.prediction, truth))
 
 
 def words(value: Any) -> str:

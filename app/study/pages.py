@@ -14,9 +14,13 @@ from starlette.responses import RedirectResponse, Response
 from app import clock, db
 from app.cards import queries as card_queries
 from app.demos import predicting as demo_predicting
+from app.demos import queries as demo_queries
+from app.demos import views
 from app.demos.actions import Lab
 from app.demos.pages import until_gone
-from app.errors import BadInput, Busy, Conflict, Unavailable
+from app.demos.tables import Prediction
+from app.demos.views import Settled
+from app.errors import BadInput, Busy, Conflict, NotFound, Unavailable
 from app.study import actions, queries, showing, sitting, stats, terms
 from app.study.queries import SessionSummary
 from app.study.queue import Left
@@ -33,11 +37,15 @@ Topic = Annotated[str, Form(max_length=80)]
 
 @dataclass(frozen=True, slots=True)
 class StudyPage:
-    """``card`` None: the end page. ``returns`` says when each card of the session comes back."""
+    """``card`` None: the end page. ``returns`` says when each card of the session comes back.
+
+    ``missed`` are the day's predictions that the runs contradicted.
+    """
 
     card: CardView | None
     summary: SessionSummary | None
     returns: list[tuple[str, str, str]]
+    missed: list[Settled]
     left: Left
     topic: str
     is_full: bool
@@ -60,13 +68,22 @@ def following(session: Session, viewer: Viewer, desk: Desk, topic: str, going_on
         card = sitting.card_view(
             session, viewer, desk, token, stage="question", left=found.left, topic=topic, notice=notice
         )
-        return StudyPage(card, None, [], found.left, topic, False, "", card.can_undo, card.keys_on)
+        return StudyPage(card, None, [], [], found.left, topic, False, "", card.can_undo, card.keys_on)
     summary = queries.session_summary(session, viewer, desk.at)
     mine = terms.terms_of(session, viewer)
     can_undo = queries.last_standing_event(session, viewer) is not None
     returns = [(card.slug, card.title, _returns(card, mine.day(desk.at), desk.at)) for card in summary.cards]
     wait = "" if found.next_at_ms is None else _minutes(found.next_at_ms, desk.at)
-    return StudyPage(None, summary, returns, found.left, topic, found.is_full, wait, can_undo, mine.keys_on)
+    missed = [settled for one in summary.wrong if (settled := _settled(session, one))]
+    return StudyPage(None, summary, returns, missed, found.left, topic, found.is_full, wait, can_undo, mine.keys_on)
+
+
+def _settled(session: Session, stored: Prediction) -> Settled | None:
+    """None when the demo does not ask this any more."""
+    try:
+        return views.settled(demo_queries.demo(session, stored.demo), stored)
+    except NotFound:
+        return None
 
 
 def _returns(card: Any, today: int, at: datetime) -> str:
@@ -109,7 +126,7 @@ def at_stage(
     card = sitting.card_view(
         session, viewer, desk, token, stage=stage, topic=topic, shown_at_ms=_plausible(shown_at, desk.at), notice=notice
     )
-    return StudyPage(card, None, [], card.left, topic, False, "", card.can_undo, card.keys_on)
+    return StudyPage(card, None, [], [], card.left, topic, False, "", card.can_undo, card.keys_on)
 
 
 def _plausible(shown_at_ms: int, at: datetime) -> int:

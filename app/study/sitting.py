@@ -118,7 +118,7 @@ def card_view(
         topic=topic,
         asked=_asked(question) if question and done is None and desk.is_lab_ready else None,
         settled=views.settled(question.demo, done) if question and done else None,
-        result=views.result_view(parse(done.result)) if done and done.result else None,
+        result=views.result_view(question.demo, parse(done.result)) if question and done and done.result else None,
         outcomes=showing.outcomes(one, shown, mine, desk.at),
         suggestion=_suggestion(done, (clock.milliseconds(desk.at) - began) / 1000),
         is_new=one.state.phase == "new",

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from app.settings import ROOT
+from app.web import formulas
 from app.web.numbers import number
 
 STATIC = ROOT / "static"
@@ -32,6 +33,7 @@ def environment() -> Environment:
     made.filters["safe_html"] = Markup
     made.filters["plural"] = plural
     made.filters["number"] = number
+    made.filters["formula"] = formula
     return made
 
 
@@ -40,6 +42,11 @@ def static_url(path: str) -> str:
     """The address of a file under static/, with a hash so that browsers keep it for ever."""
     digest = hashlib.sha256((STATIC / path).read_bytes()).hexdigest()[:10]
     return f"/static/{path}?v={digest}"
+
+
+def formula(latex: str) -> Markup:
+    """MathML inside a line."""
+    return Markup(formulas.mathml(latex, is_display=False).html)
 
 
 def plural(count: int, one: str, many: str | None = None) -> str:

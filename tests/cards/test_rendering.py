@@ -5,9 +5,10 @@ import sys
 
 import pytest
 
-from app.cards import formulas, render
+from app.cards import render
 from app.cards.model import CardFile, Front, KeyPoint
 from app.cards.rendering import render_file
+from app.web import formulas
 
 TABLE = "| penalty | formula | effect |\n|---|---|---|\n"
 

@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from app import db
+from app.demos import catalogue, queries, thumbs
+from app.demos.result import parse
+from app.demos.teaching import Teaching
 from app.errors import Unavailable
 from tests.fakes import FakeEngine, running, stored
 
@@ -127,3 +131,38 @@ async def test_a_card_can_be_made_of_what_a_demo_shows(tmp_path: Path) -> None:
         kept = await client.post("/drafts/new", data={"question": "What does p = 0.5 do?", "answer": "It doubles."})
         assert kept.status_code == 303
         assert "What does p = 0.5 do?" in (await client.get(kept.headers["location"])).text
+
+
+async def test_the_strip_has_a_small_picture_for_every_preset_and_none_tells_the_answer(tmp_path: Path) -> None:
+    async with running(tmp_path) as (client, app):
+        text = (await client.get(f"{DEMO}?play=1")).text
+        with db.reading(app.state.database) as session:
+            demo = queries.demo(session, "dropout-lab")
+            strip = thumbs.strip(session, demo)
+            told = [
+                thumb.preset.slug
+                for thumb in strip
+                if (found := queries.stored_result(session, demo.slug, thumb.preset.slug))
+                and (view := thumbs.open_picture(session, demo, thumb.preset))
+                and view.figure.id in thumbs.hidden(thumb.preset, found)
+            ]
+    assert text.count('class="thumb"') == len(demo.teaching.presets) == len(strip)
+    assert sum(thumb.picture is not None for thumb in strip) > len(strip) / 2
+    assert told == []
+    assert all("<text" not in str(thumb.picture) for thumb in strip)
+
+
+def test_a_preset_that_asks_and_names_no_figure_hides_them_all() -> None:
+    result = parse(stored("dropout-lab"))
+    asking = Teaching.model_validate(catalogue.one("dropout-lab").teaching).presets[0].model_copy(update={"hides": ()})
+    assert thumbs.hidden(asking, result) == tuple(figure.id for figure in result.figures)
+    assert thumbs.hidden(asking.model_copy(update={"prediction": None}), result) == ()
+
+
+async def test_on_the_wall_your_last_prediction_is_a_hollow_circle(tmp_path: Path) -> None:
+    async with running(tmp_path) as (client, _):
+        assert "m-you" not in (await client.get("/demos")).text
+        await client.post(f"{DEMO}/predict", data={"preset": "survivor", "turn": "0", "value": "1.4"})
+        text = (await client.get("/demos")).text
+    assert 'class="point m-you"' in text
+    assert "you 1.4" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -86,6 +87,25 @@ async def test_a_prediction_shows_both_marks_and_suggests_a_grade(tmp_path: Path
     assert "you 123456" in answer.text.replace(",", "")
     assert "The run suggests" in answer.text
     assert "The run suggests" in again.text
+
+
+async def test_the_end_page_shows_each_question_whose_prediction_the_run_contradicted(tmp_path: Path) -> None:
+    asked = "will never be"
+    async with running(tmp_path) as (client, _):
+        page = (await client.get("/study")).text
+        for _ in range(200):
+            if 'class="end"' in page:
+                break
+            token = _token(page)
+            if 'name="value"' in page and asked == "will never be":
+                asked = html.unescape(re.search(r'<p class="prompt"[^>]*>([^<]+)<', page)[1])  # type: ignore[index]
+                await client.post("/study/predict", data={"token": token, "value": "123456"}, headers=HTMX)
+            await client.post("/study/grade", data={"token": token, "rating": "4"})
+            page = (await client.get("/study")).text
+    assert 'class="end"' in page
+    missed = html.unescape(page.split('class="missed')[1])
+    assert asked in missed
+    assert "you 123456" in missed.replace(",", "")
 
 
 async def test_the_answer_of_a_prediction_is_withheld_until_it_is_stored(tmp_path: Path) -> None:
