@@ -130,7 +130,7 @@ def draw_numbers(m: Measured) -> TableFigure:
 def draw_argmax(knobs: Knobs, m: Measured) -> tuple[Heatmap, TableFigure]:
     axes: dict[str, Any] = {"none": (0, 1), "0": 0, "1": 1}
     losers = m.table != m.table.amax(axes[knobs.dim], keepdim=True)  # (3, classes)
-    said = f"argmax(dim={knobs.dim}) of a (3, {knobs.classes}) table returns {m.picks.tolist()}."
+    said = f"argmax(dim={knobs.dim.capitalize()}) of a (3, {knobs.classes}) table returns {m.picks.tolist()}."
     grid: dict[str, Any] = {"rows": [*"012"], "columns": [*map(str, range(knobs.classes))], "values": m.table.tolist()}
     grid |= {"row_name": "item", "column_name": "class", "palette": "diverging", "hatched": losers.tolist()}
     picks = {"argmax()": m.table.argmax(), "argmax(dim=0)": m.table.argmax(0), "argmax(dim=1)": m.table.argmax(1)}
@@ -188,13 +188,13 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     answers |= {"literal": "not a number" if is_nan else "a number", "winner": winner}
     change = float(m.softmax.max() - m.z.softmax(0).max())  # what T does to the confidence, though not to the accuracy
     answers["stated"] = "equal" if abs(change) < 1e-9 else "above" if change > 0 else "below"
-    live = {"softmax = exponentials / exponentials.sum()": ("softmax", m.softmax)}
-    live |= {"jacobian = grad(output, z) for each output": ("J", m.jacobian)}
-    live |= {"pull = grad(cross_entropy(scores, A), scores)": ("pull", m.pull)}
-    live[f"picks = table.argmax(dim={knobs.dim})"] = ("picks", m.picks)
+    live: dict[str, Any] = {"e = (s - s.max()).exp()  # s = z / T + shift": (None, (m.scores - m.scores.max()).exp())}
+    live |= {"softmax = e / e.sum()": ("softmax", m.softmax), "sigmoids = s.sigmoid()": ("sigmoids", m.sigmoids)}
+    live |= {f"jacobian[A] = grad({knobs.head}[A], z)": ("J", m.jacobian[0])}
+    live |= {"pull = grad(cross_entropy(s, A), s)": ("pull", m.pull)}
+    live |= {f"picks = table.argmax(dim={knobs.dim.capitalize()})": ("picks", m.picks)}
     code = [CodeLine(code=k, value=str(v.numpy().round(4).tolist()), quantity=link) for k, (link, v) in live.items()]
     says = f"{winner} leads with p = {m.softmax.max():.3f}; A is {answers['odds']:.3g} times as likely as B."
     figures: list[Any] = [draw_heads(knobs, m), *draw_temperatures(knobs, m), draw_jacobian(knobs, m)]
-    table, picks = draw_argmax(knobs, m)
-    figures += [draw_overflow(knobs, m), table, draw_numbers(m), picks]
+    figures += [draw_overflow(knobs, m), *draw_argmax(knobs, m), draw_numbers(m)]
     return Result(summary=says, figures=figures, claims=check(knobs, m), answers=answers, code=code)
