@@ -161,8 +161,8 @@ def test_a_preset_that_asks_and_names_no_figure_hides_them_all() -> None:
 
 async def test_on_the_wall_your_last_prediction_is_a_hollow_circle(tmp_path: Path) -> None:
     async with running(tmp_path) as (client, _):
-        assert "m-you" not in (await client.get("/demos")).text
+        assert 'class="figure marks"' not in (await client.get("/demos")).text
         await client.post(f"{DEMO}/predict", data={"preset": "survivor", "turn": "0", "value": "1.4"})
         text = (await client.get("/demos")).text
-    assert 'class="point m-you"' in text
+    assert 'class="figure marks"' in text
     assert "you 1.4" in text
