@@ -179,8 +179,8 @@ def answer(knobs: Knobs, made: Flow) -> dict[str, Scalar]:
     rescuing = is_plain(knobs) and knobs.init == "pytorch default" and knobs.depth > 29
     a: dict[str, Scalar] = {f"{name}_powers": power for name, power in powers.items()}
     a |= {f"{name}_trend": "grows" if p > 1 else "shrinks" if p < -1 else "stays" for name, p in powers.items()}
-    a |= {"factor": made.factor, "norm_factor": sqrt(made.factor), "back": made.back}
-    a |= {"as_he": gain**2, "whole": v, "quarter": sqrt(v) / 4, "plain_powers": knobs.depth * log10(v / 2) / 2}
+    a |= {"factor": made.factor, "norm_factor": sqrt(made.factor), "back": made.back, "back_squared": made.back**2}
+    a |= {"as_he": gain**2, "whole": v, "norm_gain": sqrt(v), "plain_powers": knobs.depth * log10(v / 2) / 2}
     a |= {"twice": 2 * powers["gradient"], "drift": abs(powers["gradient"]) if rescuing else 99.0}
     a |= {"saturating": powers["gradient"] * (knobs.activation == "tanh")}
     a |= {"euler": pairing_error(made) * is_bare(knobs)}
