@@ -11,7 +11,7 @@ Source: Srivastava et al. (2014), sections 4 and 10; Gal and Ghahramani (2016), 
 
 from itertools import pairwise
 from math import inf, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
 from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Lines, Mark, Result, Series, outcome
+
+QUANTITY = {"forward": "layer", "backward": "gradient", "linear-mean": "mean", "relu-mean": "relu", "spread": "mean"}
 
 
 class Knobs(Parameters):
@@ -47,31 +49,28 @@ def torch_dropout(knobs: Knobs, x: Tensor, training: bool) -> Tensor:
 
 
 def grid(id: str, title: str, values: Tensor, dropped: Tensor) -> Heatmap:
-    alt = f"{title}: {int(dropped.sum())} of 64 cells are zero, the largest value is {values.max():.3f}."
+    says = f"{int(dropped.sum())} of 64 cells are zero, the largest value is {values.max():.4g}."
+    words = {"id": id, "title": title, "alt": says, "caption": says, "quantity": id}
     cells, hatched, names = tuple(map(tuple, values.tolist())), tuple(map(tuple, dropped.tolist())), tuple("12345678")
-    return Heatmap(id=id, title=title, alt=alt, rows=names, columns=names, values=cells, hatched=hatched, low=0)
+    return Heatmap(rows=names, columns=names, values=cells, hatched=hatched, low=0, **words)
 
 
 def averages(unit: Tensor, relu: Tensor, eval_output: float, keep: float, deviation: float) -> Lines:
     """Running means over the passes; the band is where two of three means of T passes lie."""
     at = torch.arange(1, len(unit) + 1)[:: 1 + len(unit) // 100]  # unit and relu: (T,)
-    means = [(values.cumsum(0)[at - 1] / at).tolist() for values in (unit, relu)]
-    width = (deviation / at.sqrt()).tolist()
-    first = Series(
-        name="unit with input 2",
-        x=at.tolist(),
-        y=means[0],
-        low=[eval_output - half for half in width],
-        high=[eval_output + half for half in width],
-        band="one standard error around the eval output",
-        meaning="measured",
-        quantity="mean",
+    means, behind = ((values.cumsum(0)[at - 1] / at).tolist() for values in (unit, relu))
+    width = deviation / at.sqrt()
+    band: dict[str, Any] = {"low": (eval_output - width).tolist(), "high": (eval_output + width).tolist()}
+    band |= {"band": "one standard error around the eval output"}
+    series = (
+        Series(name="unit with input 2", x=at.tolist(), y=means, meaning="measured", quantity="mean", **band),
+        Series(name="ReLU behind the layer", x=at.tolist(), y=behind, meaning="second", quantity="relu"),
     )
-    second = Series(name="ReLU behind the layer", x=at.tolist(), y=means[1], meaning="second", quantity="relu")
     marks = tuple(Mark(label=f"eval × {factor:.3g}", y=eval_output * factor, meaning="eval") for factor in (1, keep))
-    alt = f"After {len(unit)} passes the unit's mean is {means[0][-1]:.3f}, the ReLU's {means[1][-1]:.3f}."
+    says = f"After {len(unit)} passes the unit's mean is {means[-1]:.3f}, the ReLU's {behind[-1]:.3f}."
+    words = {"title": "Averages over passes", "alt": says, "caption": f"{says} Band: one standard error around eval."}
     x, y = Axis(name="passes averaged"), Axis(name="running mean")
-    return Lines(id="averages", title="Averages over passes", alt=alt, x=x, y=y, series=(first, second), marks=marks)
+    return Lines(id="averages", x=x, y=y, series=series, marks=marks, **words)
 
 
 def histogram(behind: Tensor, chance: Tensor, eval_output: float) -> Bars:
@@ -79,20 +78,11 @@ def histogram(behind: Tensor, chance: Tensor, eval_output: float) -> Bars:
     low, high = float(behind.min()), float(behind.max())
     edges = torch.linspace(low, high + 1e-9, 13, dtype=torch.float64)  # twelve bins
     shares = [float(chance[(behind >= left) & (behind < right)].sum()) for left, right in pairwise(edges.tolist())]
-    centres = tuple(f"{(left + right) / 2:.2g}" for left, right in pairwise(edges.tolist()))
-    mean = float(chance @ behind)
-    spread = f"The output spreads from {low:.3g} to {high:.3g}"
-    alt = f"{spread}; its mean is {mean:.3g}, in eval mode it is {eval_output:.3g}."
+    centres = tuple(f"{(left + right) / 2:.1f}" for left, right in pairwise(edges.tolist()))
+    says = f"Outputs from {low:.3g} to {high:.3g}; their mean is {chance @ behind:.3g}, in eval mode {eval_output:.3g}."
     bars = BarGroup(name="share of masks", values=tuple(shares), meaning="train", quantity="mean")
-    return Bars(
-        id="outputs",
-        title="One neuron behind the layer",
-        alt=alt,
-        caption=alt,
-        categories=centres,
-        y=Axis(name="probability", low=0.0),
-        groups=(bars,),
-    )
+    words = {"title": "Output of one neuron behind the layer, over all masks", "alt": says, "caption": says}
+    return Bars(id="outputs", categories=centres, y=Axis(name="probability", low=0.0), groups=(bars,), **words)
 
 
 def settle(knobs: Knobs, a: dict[str, float]) -> tuple[Claim, ...]:
@@ -111,9 +101,13 @@ def settle(knobs: Knobs, a: dict[str, float]) -> tuple[Claim, ...]:
         ("relu-mean", "A ReLU's mean is not below the ReLU of the mean.", min(a["gap"], 0), 0.0, 1e-12, ""),
         ("share", "A share 1-p survives.", a["survived"], keep, 5 * sqrt(p * keep / knobs.samples), ""),
         ("spread", "The mean of T passes has relative variance p/(1-p)/T.", a["error"] ** 2, a["noise"], band, fresh),
-        ("no-rescaling", "The mean is nearer to eval than to (1-p) eval.", a["error"] < a["rescaled"], 1, 0, sharp),
     )
-    return tuple(outcome(id, says, m, e, abs(m - e) <= t, t, why, t <= 1e-9) for id, says, m, e, t, why in facts)
+    claims = (
+        outcome(id, says, m, e, abs(m - e) <= t, t, why, t <= 1e-9, quantity=QUANTITY.get(id))
+        for id, says, m, e, t, why in facts
+    )
+    says, near, far = "The mean is nearer to eval than to (1-p) eval.", a["error"], a["rescaled"]
+    return (*claims, outcome("no-rescaling", says, near, f"below {far:.3g}", near < far, 0, sharp, quantity="mean"))
 
 
 def over_every_mask(x: Tensor, p: float, train_scale: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -146,7 +140,11 @@ def closed_forms(p: float, passes: int, train_scale: float) -> dict[str, float]:
 def lines_that_ran(mask: Tensor, a: dict[str, float], keep: float) -> tuple[CodeLine, ...]:
     return (
         CodeLine(code="mask = torch.rand_like(x) >= p", value=f"{int(mask.sum())} of 64 survive"),
-        CodeLine(code="y = x * mask / (1 - p) if training else x", value=f"2 becomes {2 / keep:.4g} or 0; eval: 2"),
+        CodeLine(
+            code="y = x * mask / (1 - p) if training else x",
+            value=f"2 becomes {2 / keep:.4g} or 0; eval: 2",
+            quantity="layer",
+        ),
         CodeLine(code="dx = dy * mask / (1 - p)", value=f"1 becomes {1 / keep:.4g} or 0", quantity="gradient"),
         CodeLine(code="y.mean()  # over all masks", value=f"{a['mean']:.4g} for an input of 2", quantity="mean"),
         CodeLine(
@@ -194,7 +192,9 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         averages(y[:, 0, 0], (y[:, 0] @ w).relu(), 2 * eval_scale, keep, a["deviation"]),
         histogram(behind, probability, eval_scale),
     )
-    summary = f"{a['dropped']:.0f} of 64 units were dropped at p = {p:g}; a surviving 2 became {2 * train_scale:.4g}."
+    summary = (
+        f"Train mode dropped {a['dropped']:.0f} of 64 units at p = {p:g}; a surviving 2 became {a['survivor']:.4g}."
+    )
     return Result(
         summary=summary, figures=figures, claims=settle(knobs, a), answers=a, code=lines_that_ran(mask[0], a, keep)
     )

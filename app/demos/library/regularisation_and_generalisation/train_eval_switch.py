@@ -146,12 +146,12 @@ def draw_settings(knobs: Knobs, six: dict[tuple[str, str], dict[str, Any]], a: d
 
 
 def draw_row(mode: str, chosen: dict[str, Any]) -> Heatmap:
-    row, is_dropped = chosen["row"], chosen["dropped row"]  # (2, 16)
-    first, second = is_dropped.sum(-1).tolist()
-    says = f"Of 16 units {first} are dropped in pass 1 and {second} in pass 2 (hatched); empty ones are zeros of ReLU."
-    words = {"title": f"One row of the batch, twice in {mode} mode", "alt": says, "caption": says}
-    axes = {"rows": ("pass 1", "pass 2"), "columns": tuple(map(str, range(1, 17))), "column_name": "unit", "low": 0}
-    return Heatmap(id="outputs", values=row.tolist(), hatched=is_dropped.tolist(), quantity="dropped", **words, **axes)
+    hatched = chosen["dropped row"]  # (2, 16)
+    one, two = hatched.sum(-1).tolist()
+    says = f"Of 16 units {one} are dropped in pass 1 and {two} in pass 2 (hatched); other empty ones are zeros of ReLU."
+    words = {"title": f"One row, twice in {mode} mode", "alt": says, "caption": says, "quantity": "dropped"}
+    axes = {"rows": ("1", "2"), "columns": tuple(map(str, range(1, 17))), "row_name": "pass", "column_name": "unit"}
+    return Heatmap(id="outputs", values=chosen["row"].tolist(), hatched=hatched.tolist(), low=0, **words, **axes)
 
 
 def draw_bars(a: dict[str, Any], steps: list[float]) -> tuple[Bars, ...]:
@@ -160,11 +160,11 @@ def draw_bars(a: dict[str, Any], steps: list[float]) -> tuple[Bars, ...]:
     variances, path = {"train mode": [stored, stored, 1], "eval mode": [1, stored, output]}, {"gradient": [2.0, 0.0]}
     loss = f"Training rows: {mean:.3g} over all masks, {once:.3g} with one mask a row, {none:.3g} with none."
     variance = f"Train mode meets and stores {stored:.3g}; eval mode meets 1 and divides by it: {output:.3g}."
-    move = f"In step 2 the gradient is 0, yet the weight moves by {steps[1]:.3g}."
+    move = f"In step 2 the gradient is 0; momentum moves the weight by {steps[1]:.3g}."
     return (
         bars("losses", "One linear model in both modes", "mean loss", loss, losses, "training rows", "validation rows"),
         bars("variance", "Batch norm behind dropout", "variance", variance, variances, "input", "stored", "output"),
-        bars("move", "Weight of a unit", "size", move, path | {"move": steps}, "step 1: kept", "step 2: dropped"),
+        bars("move", "The weight behind a unit", "size", move, path | {"move": steps}, "1: kept", "2: dropped"),
     )
 
 
@@ -173,7 +173,7 @@ def lines_that_ran(knobs: Knobs, a: dict[str, Any]) -> tuple[CodeLine, ...]:
     drops = "F.dropout(dropout(units), 0.5)" if knobs.functional_dropout else "dropout(units)"
     return (
         CodeLine(code=f"model.{knobs.mode}()", value=f"passes differ by {a['difference']:.3g}", quantity="difference"),
-        CodeLine(code=f"with torch.{context}():", value=f"gradient {a['gradient']:.3g}", quantity="gradient"),
+        CodeLine(code=f"with torch.{context}():", value=f"gradient {a['gradient']:.0f}", quantity="gradient"),
         CodeLine(code="units = relu(batch_norm(x @ W))", value=f"mean moves by {a['drift']:.3g}", quantity="drift"),
         CodeLine(code=drops, value=f"{a['dropped']:.1%} of the units dropped", quantity="dropped"),
         CodeLine(code="mse(dropout(x) @ w, y)", value=f"{a['excess']:.4g} above eval mode", quantity="losses"),
@@ -196,5 +196,5 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     a |= normalise_behind(knobs.p) | losses(knobs.p) | on_paper(knobs.p, 0.5 * knobs.functional_dropout)
     a |= {"agree": "no" if a["difference"] > 1e-12 else "yes", "reach": "yes" if a["gradient"] else "no"}
     figures = (draw_settings(knobs, six, a), draw_row(knobs.mode, chosen), *draw_bars(a, steps))
-    says = f"{knobs.mode}, {knobs.context}: the passes differ by {a['difference']:.3g}, gradient {a['gradient']:.3g}."
+    says = f"{knobs.mode}, {knobs.context}: the passes differ by {a['difference']:.3g}, gradient {a['gradient']:.0f}."
     return Result(summary=says, figures=figures, claims=settle(knobs, a), answers=a, code=lines_that_ran(knobs, a))
