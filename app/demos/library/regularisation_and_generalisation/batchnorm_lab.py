@@ -86,11 +86,11 @@ def plot(id: str, title: str, says: str, x: Axis, y: Axis, at: Any, *curves: tup
 
 
 def draw_modes(x: Tensor, y: Tensor, y_eval: Tensor) -> Lines:
-    train, evaluated = y[:12, 0].tolist(), y_eval[:12, 0].tolist()
+    inputs, train, evaluated = (values[:40, 0].tolist() for values in (x, y, y_eval))  # at most forty rows are drawn
     one, two = ("train mode", "train", train, "y", "points"), ("eval mode", "eval", evaluated, "eval", "points")
-    says = f"Row 1 held {x[0, 0]:.3g}; it leaves as {train[0]:.3g} in train mode, {evaluated[0]:.3g} in eval mode."
-    at, row, output = range(1, len(train) + 1), Axis(name="row"), Axis(name="output")
-    return plot("feature", "Feature 1 of the batch in both modes", says, row, output, at, one, two)
+    says = f"Row 1 held {inputs[0]:.3g}; it leaves as {train[0]:.3g} in train mode, {evaluated[0]:.3g} in eval mode."
+    given, output = Axis(name="input"), Axis(name="output")
+    return plot("feature", "Feature 1, before and after the layer", says, given, output, inputs, one, two)
 
 
 def draw_means(knobs: Knobs, y: Tensor) -> Bars:
