@@ -106,7 +106,7 @@ def on_paper(p: float, function: float) -> dict[str, float]:
 def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
     p, function = knobs.p, 0.5 * knobs.functional_dropout
     wild = "The model calls F.dropout, which no flag reaches." if function else ""
-    alike = "" if a["zeros"] or knobs.batch_mates == "others" else "With p = 0 and the same batch nothing differs."
+    alike = "" if a["zeros"] > 0.19 or knobs.batch_mates == "others" else "So small a p can drop the same units twice."
     share, moved, slow = a["zeros"] if knobs.mode == "train" else function, 2 * knobs.momentum, a["slow_expected"]
     drift, product = a["train_drift"] * (a["eval_drift"] == 0), a["eval_variance"] * a["stored"]
     band = 5 * sqrt(share * (1 - share) / a["active"])  # five standard errors, here and in the next line
