@@ -45,13 +45,6 @@ class Pass(NamedTuple):
     grads: list[Tensor]  # dW1, db1, dW2, db2
 
 
-class Trained(NamedTuple):
-    calls: list[Tensor]  # .grad of all parameters as one vector, after each backward call
-    filled: int  # numbers whose .grad is not None
-    backward: Tensor  # all weights as one vector after the backward calls, then after the step
-    stepped: Tensor
-
-
 def draw_data(knobs: Knobs, lab: Lab) -> tuple[Tensor, Tensor, list[Tensor]]:
     source, hidden, N = lab.generator(), knobs.hidden, 4 * knobs.micro_batches
     x, W1, W2 = (torch.randn(n, k, generator=source, dtype=torch.float64) for n, k in ((32, 2), (8, 2), (3, 8)))
@@ -78,7 +71,7 @@ def backward_by_hand(knobs: Knobs, x: Tensor, y: Tensor, begin: list[Tensor]) ->
     return Pass(x, y, begin, h, z, dz, dh, da, [da.T @ x, da.sum(0), dz.T @ h, dz.sum(0)])
 
 
-def train(knobs: Knobs, hand: Pass, zero_grad: bool, calls: int) -> Trained:
+def train(knobs: Knobs, hand: Pass, zero_grad: bool, calls: int) -> dict[str, Any]:
     weights, pieces, seen = [nn.Parameter(w.clone()) for w in hand.begin], knobs.micro_batches, []
     optimizer = torch.optim.SGD(weights, lr=RATE, foreach=False)
     for _ in range(calls):
@@ -88,21 +81,22 @@ def train(knobs: Knobs, hand: Pass, zero_grad: bool, calls: int) -> Trained:
             loss = F.cross_entropy(forward(weights, x, knobs, knobs.start == "detached")[2], y)
             (loss / pieces if knobs.divide else loss).backward()
         seen.append(flat([torch.zeros_like(w) if w.grad is None else w.grad.clone() for w in weights]))
-    after_backward, filled = flat(weights).detach().clone(), sum(w.numel() for w in weights if w.grad is not None)
+    backward, filled = flat(weights).detach().clone(), sum(w.numel() for w in weights if w.grad is not None)
     optimizer.step()
-    return Trained(seen, filled, after_backward, flat(weights).detach())
+    # .grad after each call, and all weights after the last call and after the step, are one vector each
+    return {"calls": seen, "filled": filled, "backward": backward, "stepped": flat(weights).detach()}
 
 
 def draw_network(knobs: Knobs, hand: Pass) -> Graph:
     x, h, z, dz = hand.x[0], hand.h[0], hand.z[0], hand.dz[0]  # all of the first example
     da = hand.da[0] * (knobs.start != "detached")
-    lift = max(0, knobs.hidden // 2 - 2)  # rows are such that no two labels of a layer meet
-    nodes = [Node(id=f"x{i}", label=f"x{i}", column=0, row=0.75 + 1.5 * i + lift, value=f"{x[i]:.2f}") for i in (0, 1)]
+    up = max(0, knobs.hidden // 2 - 2)  # rows are such that no two labels of a layer meet
+    nodes = [Node(id=f"x{i}", label=f"x{i}", column=0, row=0.75 + 1.5 * i + up, value=f"{x[i]:.2f}") for i in (0, 1)]
     for j, value in enumerate(h):
         nodes.append(Node(id=f"h{j}", label=f"h{j}", column=1, row=j, value=f"{value:.2f} / {da[j]:.3f}", quantity="a"))
-    for k, value in enumerate(z):
-        live = f"{value:.2f} / {dz[k]:.3f}"
-        nodes.append(Node(id=f"z{k}", label=f"z{k}", column=2, row=4 / 3 * k + lift, value=live, quantity="z"))
+    for k, v in enumerate(z):
+        value, row = f"{v:.2f} / {dz[k]:.3f}", 4 / 3 * k + up
+        nodes.append(Node(id=f"z{k}", label=f"z{k}", column=2, row=row, value=value, quantity="z"))
     edges = []
     for ends, W, dW in (("xh", hand.begin[0], torch.outer(da, x)), ("hz", hand.begin[2], torch.outer(dz, h))):
         for j, i in torch.ones_like(W).nonzero().tolist():
@@ -125,18 +119,18 @@ def draw_differences(hand: Pass, autograd: list[Tensor]) -> TableFigure:
 def draw_calls(knobs: Knobs, hand: Pass) -> Bars:
     calls, groups = max(2, knobs.backward_calls), []
     for zero_grad, name in ((True, "zero_grad()"), (False, "kept")):
-        norms = [grad.norm().item() for grad in train(knobs, hand, zero_grad, calls).calls]
+        norms = [grad.norm().item() for grad in train(knobs, hand, zero_grad, calls)["calls"]]
         groups.append(BarGroup(name=name, values=norms, meaning=MEANING[zero_grad == knobs.zero_grad], quantity="grad"))
     says = f"After two calls {groups[0].values[1]:.4f} with zero_grad() between, {groups[1].values[1]:.4f} without."
     names, y = [f"call {i + 1}" for i in range(calls)], Axis(name="norm of .grad", low=0)
     return Bars(id="calls", title=".grad after each call", alt=says, caption=says, categories=names, y=y, groups=groups)
 
 
-def draw_weights(hand: Pass, trained: Trained) -> TableFigure:
-    vectors = (flat(hand.begin), trained.calls[-1], trained.backward, trained.stepped)
+def draw_weights(hand: Pass, trained: dict[str, Any]) -> TableFigure:
+    vectors = (flat(hand.begin), trained["calls"][-1], trained["backward"], trained["stepped"])
     firsts = [[part[0] for part in vector.split([w.numel() for w in hand.begin])] for vector in vectors]  # 4 × 4
     rows = [(f"{name}[0]", *map("{:.4f}".format, row)) for name, *row in zip(NAMES, *firsts, strict=True)]
-    moves = [(after - vectors[0]).norm() for after in (trained.backward, trained.stepped)]
+    moves = [(after - vectors[0]).norm() for after in (trained["backward"], trained["stepped"])]
     says = f"All weights together moved by {moves[0]:.4f} in backward() and by {moves[1]:.4f} in step()."
     heads = ("", "start", ".grad", "backward()", "step()")
     return TableFigure(id="weights", title="Before and after", alt=says, caption=says, columns=heads, rows=rows)
@@ -150,8 +144,8 @@ def draw_pulls(hand: Pass) -> Bars:
     return Bars(id="pulls", title="Pull of each example", alt=says, caption=says, categories=names, y=y, groups=[group])
 
 
-def check(knobs: Knobs, hand: Pass, trained: Trained, autograd: Tensor, agrees: bool) -> list[Claim]:
-    ours, kept, begin = flat(hand.grads), trained.calls[-1], flat(hand.begin)
+def check(knobs: Knobs, hand: Pass, trained: dict[str, Any], autograd: Tensor, agrees: bool) -> list[Claim]:
+    ours, kept, begin = flat(hand.grads), trained["calls"][-1], flat(hand.begin)
     first, rows = 3 * knobs.hidden, kept[: 2 * knobs.hidden].view(-1, 2)  # numbers of W1 and b1; rows of W1
     times = (1 if knobs.zero_grad else knobs.backward_calls) * (1 if knobs.divide else knobs.micro_batches)
     reached = torch.cat([ours[:first] * (knobs.start != "detached"), ours[first:]])
@@ -162,13 +156,13 @@ def check(knobs: Knobs, hand: Pass, trained: Trained, autograd: Tensor, agrees: 
         "hand-is-autograd": ("The lines by hand give autograd's gradients.", ours - autograd, "W2", ""),
         "gradcheck": ("Central differences agree with autograd.", not agrees, None, ""),
         "accumulates": ("Every backward call adds its gradient to .grad.", kept - times * reached, "grad", ""),
-        "weights-stay": ("backward() moves no weight.", trained.backward - begin, None, ""),
-        "step": ("step() subtracts the rate times .grad.", trained.stepped - begin + RATE * kept, "grad", ""),
+        "weights-stay": ("backward() moves no weight.", trained["backward"] - begin, None, ""),
+        "step": ("step() subtracts the rate times .grad.", trained["stepped"] - begin + RATE * kept, "grad", ""),
         "balance": ("An example's score gradients sum to 0.", hand.dz.sum(1), "z", ""),
         "all-pull": ("Every example pulls on its scores, right or wrong.", hand.dz.abs().amax(1) == 0, "z", ""),
         "blocked": ("Zero output weights let no gradient through to W1 and b1.", kept[:first], None, open_path),
         "alike": ("Equal hidden units get equal gradients.", rows - rows[:1], "a", unlike),
-        "silent": ("Behind detach, .grad of W1 and b1 stays None.", len(ours) - trained.filled - first, None, whole),
+        "silent": ("Behind detach, .grad of W1 and b1 stays None.", len(ours) - trained["filled"] - first, None, whole),
     }
     sizes = {id: float(torch.as_tensor(gap).double().abs().max()) for id, (_, gap, _, _) in gaps.items()}
     return [identity(k, says, sizes[k], 1e-12, domain=why, quantity=link) for k, (says, _, link, why) in gaps.items()]
@@ -183,18 +177,24 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     tables = (draw_differences(hand, autograd), draw_weights(hand, trained))
     figures = (draw_network(knobs, hand), draw_calls(knobs, hand), draw_pulls(hand), *tables)
     live = {"dz = (p − y) / N": ("z", hand.dz), "dW2 = dz.T @ h": ("W2", hand.grads[2]), "dh = dz @ W2": ("h", hand.dh)}
-    live |= {"da = dh * slope(a)": ("a", hand.da), ".grad[0] after backward()": ("grad", trained.calls[-1])}
+    n, kept, count = knobs.hidden, trained["calls"][-1], 6 * knobs.hidden + 3
+    live |= {"da = dh * slope(a)": ("a", hand.da), ".grad[0] after backward()": ("grad", kept)}
     code = [CodeLine(code=k, value=str(v[0].numpy().round(4)), quantity=link) for k, (link, v) in live.items()]
-    parts, is_right = trained.calls[-1].split([w.numel() for w in hand.begin]), hand.z.argmax(1) == hand.y
-    count, drift = 6 * knobs.hidden + 3, (trained.backward - flat(hand.begin)).norm().item()
+    parts, right = kept.split([w.numel() for w in hand.begin]), hand.z.argmax(1) == hand.y
+    units = torch.cat([parts[0].view(-1, 2), parts[1][:, None], parts[2].view(3, -1).T], dim=1).mul(1e9).round()
+    distinct, repeats = len(units[:, :2].unique(dim=0)), 6 * (n - len(units.unique(dim=0)))  # units: (hidden, 6)
     factor = float((parts[2] * flat(hand.grads[2])).sum() / hand.grads[2].square().sum())
-    is_still, is_sure = hand.dz.abs().amax(1) == 0, hand.z.softmax(1).amax(1) > 0.5  # (N,) each
-    answers: dict[str, Any] = {"factor": factor, "parameters": count, "passes": 2 * count, "received": trained.filled}
-    answers |= {"without_biases": 5 * knobs.hidden, "units": knobs.hidden, "right": int(is_right.sum())}
-    answers |= {"still": int((is_right & is_still).sum()), "sure": int((is_right & is_sure).sum())}
-    answers |= {"drift": drift, "changed": "the weights" if drift > 0 else "only .grad"}
-    answers["distinct"] = len({tuple(row) for row in parts[0].view(-1, 2).mul(1e9).round().tolist()})
-    answers["zeros"] = " and ".join(name for name, part in zip(NAMES, parts, strict=True) if not part.any()) or "none"
-    says = f"backward() filled {trained.filled} numbers, {factor:.3g} × the gradient, and moved no weight."
+    still, sure = hand.dz.abs().amax(1) == 0, hand.z.softmax(1).amax(1) > 0.5  # (N,) each
+    filled, drift = trained["filled"], (trained["backward"] - flat(hand.begin)).norm().item()
+    a: dict[str, Any] = {"factor": factor, "parameters": count, "passes": 2 * count, "received": filled, "drift": drift}
+    a |= {"right": int(right.sum()), "still": int((right & still).sum()), "sure": int((right & sure).sum())}
+    a |= {"units": n, "twins": n - 1, "first_weights": 2 * n, "output_numbers": 3 * n + 3, "without_biases": 5 * n}
+    a |= {"distinct": distinct, "repeats": repeats, "unit_numbers": 6 * n, "zero_numbers": int((kept == 0).sum())}
+    a |= {"averaged": 1 / knobs.micro_batches, "changed": "the weights" if drift > 0 else "only .grad"}
+    a["written"] = "every .grad" if filled == count else "W2.grad and b2.grad"
+    a["zeros"] = " and ".join(name for name, part in zip(NAMES, parts, strict=True) if not part.any()) or "none"
+    passes_w2 = knobs.start != "detached" and bool(hand.da[right].any())
+    a["pulled"] = "all weights" if passes_w2 else "only W2 and b2" if right.any() else "none"
+    says = f"backward() filled {filled} numbers, {factor:.3g} × the gradient, and moved no weight."
     claims = check(knobs, hand, trained, flat(autograd), agrees)
-    return Result(summary=says, figures=figures, claims=claims, answers=answers, code=code)
+    return Result(summary=says, figures=figures, claims=claims, answers=a, code=code)
