@@ -1,15 +1,12 @@
 r"""Gradient clipping
 
-By norm one factor shrinks the whole gradient, $g \leftarrow g\,\min(1, c/(\lVert g\rVert + 10^{-6}))$, with a single
-norm over all parameters: the direction stays. By value each component is clamped to $\pm c$: the vector turns. Clipping
-belongs between `backward()` and `step()`, after unscaling and accumulating. It bounds a step; it repairs no inf, does
-little to Adam, biases a skewed gradient, and leaves the cause of an explosion where it was.
+By norm one factor, $\min(1, c/(\lVert g\rVert + 10^{-6}))$ with one norm over all parameters, shrinks the gradient and
+keeps its direction. By value each component is clamped to $\pm c$, which turns it. Clipping belongs after `backward()`
+and unscaling, before `step()`. It repairs no inf, does little to Adam, biases a skewed gradient, and cures no cause.
 
-Source: Pascanu, Mikolov and Bengio (2013), section 3.2 and algorithm 1; torch.nn.utils.clip_grad_norm_
-"""
+Source: Pascanu, Mikolov and Bengio (2013), section 3.2 and algorithm 1; torch.nn.utils.clip_grad_norm_"""
 
-from cmath import phase
-from math import cos, degrees, dist, hypot, inf, isfinite, isnan, pi, sin
+from math import atan2, cos, degrees, dist, hypot, inf, isnan, pi, sin
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
@@ -18,7 +15,7 @@ from torch import nn
 from app.demos import result
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
-from app.demos.result import Axis, Claim, CodeLine, Field2d, Region, Result, Series, TableFigure, outcome
+from app.demos.result import Axis, Claim, CodeLine, Field2d, Lines, Mark, Region, Result, Series, TableFigure, outcome
 
 Mode = Literal["none", "norm", "value", "per tensor", "sign", "before backward", "after step"]
 LOOP = ["optimizer.zero_grad()", "loss.backward()", "unscale gradients", "optimizer.step()"]
@@ -32,7 +29,8 @@ class Knobs(Parameters):
     mode: Mode = choice("norm", help="How, or where in the loop, the gradient is clipped.")
     optimizer: Literal["SGD", "Adam"] = choice("SGD", help="Optimiser of the recurrent weight.", more=True)
     loss_scale: float = number(1, 1, 65536, log=True, help="Scale of the loss, removed after clipping.", more=True)
-    add_inf: bool = switch(False, help="Makes the third number of [1, 2, 3] an inf.", more=True)
+    add_inf: bool = switch(False, help="Spoils the third number of [1, 2, 3].", more=True)
+    overflow: Literal["inf", "-inf", "nan", "1e200"] = choice("inf", help="What add_inf puts there.", more=True)
     recurrent_gain: float = number(1.4, 0.8, 1.6, step=0.05, help="Start of the recurrent weight.", more=True)
     steps: int = integer(80, 20, 150, help="Training steps of the recurrent weight.", more=True)
     seed: int = seed()
@@ -58,9 +56,8 @@ def one_step(gradient: list[float], mode: str, c: float, scale: float = 1, optim
     """Runs the loop line by line, with the clip line where ``mode`` puts it. Every component is a tensor."""
     weights: list[Any] = [nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in gradient]
     optimizer = getattr(torch.optim, optimizer_name)(weights, lr=0.1)
-    loop, seen, returned, trace = list(LOOP), list[float](), None, []
-    if mode != "none":
-        loop.insert(PLACE.get(mode, 2), f"clip: {mode}")
+    place, seen, returned, trace = PLACE.get(mode, 2), list[float](), None, []
+    loop = LOOP if mode == "none" else [*LOOP[:place], f"clip: {mode}", *LOOP[place:]]
     for line in loop:
         if line == "loss.backward()":
             torch.autograd.backward([scale * value * weight for value, weight in zip(gradient, weights, strict=True)])
@@ -75,27 +72,33 @@ def one_step(gradient: list[float], mode: str, c: float, scale: float = 1, optim
     return Step(seen, trace[-1][2], returned, trace)
 
 
-def train_recurrent_weight(knobs: Knobs, mode: str) -> list[float]:
-    """Gradient norms before clipping while w learns that thirty steps of h = w h should keep h."""
-    w, draws = nn.Parameter(torch.full((1,), knobs.recurrent_gain).double()), torch.Generator().manual_seed(knobs.seed)
-    optimizer, norms = getattr(torch.optim, knobs.optimizer)([w], lr=0.01), list[float]()
-    for _ in range(knobs.steps):
-        h = 0.5 + torch.rand(1, generator=draws)
-        (w.grad,) = torch.autograd.grad((w**30 * h - h).square(), w)
-        norms.append(abs(w.grad.item()))
+def gap_to_torch(w: float, h: float, gradient: float) -> float:
+    unit, start = nn.RNN(1, 1, nonlinearity="relu", bias=False).double(), torch.full((1, 1), h).double()
+    weight = nn.init.constant_(dict(unit.named_parameters())["weight_hh_l0"], w)
+    loss = (unit(torch.zeros(30, 1).double(), start)[1] - start).square().sum()  # thirty steps without input
+    return float(torch.autograd.grad(loss, weight)[0] - gradient) / max(1, abs(gradient))
+
+
+def train_recurrent_weight(knobs: Knobs, mode: str) -> Any:
+    """Weight, h and gradient before each step: a ReLU unit, h = relu(w h), should keep h > 0 for thirty steps."""
+    w = nn.Parameter(torch.full((1,), knobs.recurrent_gain, dtype=torch.float64))
+    optimizer = getattr(torch.optim, knobs.optimizer)([w], lr=0.01)
+    for h in (0.5 + torch.rand(knobs.steps, generator=torch.Generator().manual_seed(knobs.seed))).tolist():
+        passed = max(w.item(), 0)  # a negative w makes the unit silent
+        gradient = 60 * passed**29 * (passed**30 - 1) * h**2  # of the loss (w**30 h - h)**2
+        yield w.item(), h, gradient
+        w.grad = torch.full_like(w, gradient)
         if mode not in ("none", *PLACE):  # misplaced, the clip is too late or thrown away
             clip([w], mode, knobs.max_norm)
         optimizer.step()
-    return norms
 
 
 def descend_a_cliff(c: float, meaning: Any) -> Field2d:
-    """Two plains, six high, and between them a ravine that falls slowly to the right."""
+    """A surface made for this picture: two plains, six high, and between them a ravine that falls to the right."""
     at = nn.Parameter(torch.tensor([-3.0, 2.2], dtype=torch.float64))
     optimizer, path, loss = torch.optim.SGD([at], lr=0.5), [at.tolist()], torch.zeros(())
     for _ in range(16):
-        first, second = at.unbind()
-        loss = 0.08 * (first - 3) ** 2 + 0.1 * second**2 + 6 * torch.sigmoid(6 * (second.abs() - 1))
+        loss = 0.08 * (at[0] - 3) ** 2 + 0.1 * at[1] ** 2 + 6 * torch.sigmoid(6 * (at[1].abs() - 1))
         (at.grad,) = torch.autograd.grad(loss, at)
         clip([at], "norm", c)
         optimizer.step()
@@ -108,16 +111,15 @@ def descend_a_cliff(c: float, meaning: Any) -> Field2d:
 
 
 def angle(one: list[float], two: list[float]) -> float:
-    return abs(degrees(phase(complex(*one) * complex(*two).conjugate())))
+    return abs(degrees(atan2(one[0] * two[1] - one[1] * two[0], one[0] * two[0] + one[1] * two[1])))
 
 
 def draw_plane(c: float, g: list[float], norm: list[float], value: list[float]) -> Field2d:
     shown = min(1, 3 * c / (hypot(*g) or 1))  # a long raw arrow is cut, or the disc would be too small to see
     told = f"Raw {hypot(*g):.4g} long{'' if shown == 1 else ' (cut at 3 c)'}; by norm {hypot(*norm):.4g} and "
     told += f"{angle(norm, g):.1f}° off; by value {hypot(*value):.4g} and {angle(value, g):.1f}° off."
-    raw, meaning = [shown * part for part in g], {"raw": "neutral", "value": "second", "norm": "measured"}
-    ends: Any = zip(meaning.items(), (raw, value, norm), strict=True)
-    arrows = [result.Arrow(x=0, y=0, dx=e[0], dy=e[1], label=n, meaning=m, quantity=n) for (n, m), e in ends]
+    ends: Any = ("raw", "neutral", [shown * part for part in g]), ("value", "second", value), ("norm", "measured", norm)
+    arrows = [result.Arrow(x=0, y=0, dx=to[0], dy=to[1], label=n, meaning=m, quantity=n) for n, m, to in ends]
     xs, ys = zip(*[(c * cos(k * pi / 36), c * sin(k * pi / 36)) for k in range(72)], strict=True)
     disc = Region(label=f"norm ≤ {c:.3g}", x=xs, y=ys, meaning="measured")
     square = Region(label=f"each ≤ {c:.3g}", x=(-c, c, c, -c), y=(-c, -c, c, c), meaning="second")
@@ -125,64 +127,61 @@ def draw_plane(c: float, g: list[float], norm: list[float], value: list[float]) 
     return Field2d(id="plane", title=title, alt=told, caption=told, x=x, y=y, arrows=tuple(arrows), regions=both)
 
 
-def draw_norms(c: float, mode: str, bare: list[float], norms: list[float]) -> result.Lines:
-    steps, title = tuple(range(len(norms))), "Gradient norms of a recurrent weight"
-    without = Series(name="no clip", x=steps, y=tuple(bare), meaning="refuted", quantity="bare")
-    clipped = Series(name=mode, x=steps, y=tuple(norms), meaning="measured", quantity="clipped")
-    told = f"{sum(n > c for n in norms) / len(norms):.0%} are above c; unclipped {sum(map(isfinite, bare))} are finite."
-    x, y = Axis(name="step"), Axis(name="gradient norm", scale="log", low=1e-6, high=1e12)
-    lines, marks = (without, clipped), (result.Mark(label=f"c = {c:.3g}", y=c, meaning="second"),)
-    return result.Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=lines, marks=marks)
+def draw_norms(c: float, mode: str, bare: list[float], norms: list[float]) -> Lines:
+    silent, steps, title = bare.count(0), range(len(norms)), "Gradient norms of a recurrent weight"
+    told = f"h = relu(w h), thirty times: {sum(n > c for n in norms)} norms are above c; unclipped, {silent} are 0."
+    without = Series(name="no clip", x=steps, y=bare, meaning="refuted", style="line+points", quantity="bare")
+    clipped = Series(name=mode, x=steps, y=norms, meaning="measured", quantity="clipped")
+    x, y, mark = Axis(name="step"), Axis(name="norm", scale="log", low=1e-6, high=1e15), Mark(label=f"c = {c:.3g}", y=c)
+    return Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=(without, clipped), marks=(mark,))
 
 
-def table(id: str, title: str, columns: tuple[str, ...], rows: Any, *highlight: int) -> TableFigure:
+def table(id: str, title: str, columns: tuple[str, ...], rows: Any, *lit: int) -> TableFigure:
     lines = "; ".join(" ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row) for row in rows)
-    told = f"{title}. {lines}."
-    return TableFigure(id=id, title=title, alt=told, columns=columns, rows=tuple(rows), highlight=highlight)
+    return TableFigure(id=id, title=title, alt=f"{title}. {lines}.", columns=columns, rows=tuple(rows), highlight=lit)
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
     c, scale, g, mode = knobs.max_norm, knobs.loss_scale, [knobs.gx, knobs.gy], knobs.mode
     sgd, adam = ({rule: one_step(g, rule, c, scale, name) for rule in get_args(Mode)} for name in ("SGD", "Adam"))
-    turned = {rule: angle(step.seen, g) for rule, step in sgd.items()}
-    skewed = 0.2 * one_step([10], "norm", c).seen[0] + 0.8 * one_step([-1], "norm", c).seen[0]
     joint = list(map(sum, zip(one_step(g, "norm", c).seen, one_step([0, 1], "norm", c).seen, strict=True)))
-    three = [1, 2, inf if knobs.add_inf else 3]
-    third: Any = [(rule, *one_step(three, rule, c).seen) for rule in ("none", "norm", "value")]
-    bare, norms = train_recurrent_weight(knobs, "none"), train_recurrent_weight(knobs, mode)
-    a: dict[str, Any] = {"norm": hypot(*g), "after": hypot(*sgd[mode].seen), "corner": hypot(*sgd["value"].seen)}
-    a |= {"returned": float(sgd["norm"].returned), "turned": turned[mode], "by_norm": turned["norm"]}
-    a |= {"by_value": turned["value"], "ended": angle(sgd[mode].seen, [1, 0]), "steep": angle(joint, [1, 0])}
-    a |= {"step": sgd[mode].length, "bare_step": sgd["none"].length, "clipped_step": sgd["norm"].length}
-    a |= {"unscaled": c / scale, "clipped_mean": min(1.2, c), "skewed": skewed, "nans": sum(map(isnan, third[1][1:]))}
-    a |= {"adam": adam["norm"].length / (adam["none"].length or 1), "apart": angle(joint, [g[0], g[1] + 1])}
-    a |= {"finite": sum(map(isfinite, norms)), "bare": sum(map(isfinite, bare)), "clipped": sum(n > c for n in norms)}
+    chosen, norm, value, last = sgd[mode], sgd["norm"], sgd["value"].seen, float(knobs.overflow) if knobs.add_inf else 3
+    third: Any = [(rule, *one_step([1, 2, last], rule, c).seen) for rule in ("none", "norm", "value")]
+    bare, clipped = list(train_recurrent_weight(knobs, "none")), list(train_recurrent_weight(knobs, mode))
+    norms, near_1 = [abs(row[2]) for row in clipped], [*(abs(row[0] - 1) < 0.005 * c for row in clipped), True]
+    a: dict[str, Any] = {"norm": hypot(*g), "returned": float(norm.returned), "after": hypot(*chosen.seen), "limit": c}
+    a |= {"turned": angle(chosen.seen, g), "by_norm": angle(norm.seen, g), "by_value": angle(value, g)}
+    a |= {"ended": angle(chosen.seen, [1, 0]), "apart": angle(joint, [g[0], g[1] + 1]), "steep": angle(joint, [1, 0])}
+    a |= {"step": chosen.length, "bare_step": sgd["none"].length, "clipped_step": norm.length, "corner": hypot(*value)}
+    a |= {"adam": adam["norm"].length / (adam["none"].length or 1), "paces": round(100 * knobs.recurrent_gain) - 100}
+    a |= {"skewed": 0.2 * one_step([10], "norm", c).seen[0] + 0.8 * one_step([-1], "norm", c).seen[0]}
+    a |= {"adam_step": adam["norm"].length, "nans": sum(map(isnan, third[1][1:])), "arrival": near_1.index(True)}
+    a |= {"alive": sum(w > 0 for w, *_ in clipped), "clipped": sum(n > c for n in norms), "unscaled": c / scale}
     told = f"{mode}: norm {a['norm']:.4g} becomes {a['after']:.4g}, {a['turned']:.1f}° off; {a['clipped']} clipped."
-    trace, paths = sgd[mode].trace, (descend_a_cliff(inf, "refuted"), descend_a_cliff(c, "measured"))
-    at, ends = [trace.index(row) for row in trace if row[0] not in LOOP], f"{paths[0].title}. {paths[1].title}."
-    rows = [(rule, hypot(*sgd[rule].seen), turned[rule], sgd[rule].length, adam[rule].length) for rule in sgd]
-    columns, here = ("rule or place", "norm", "degrees", "SGD step", "Adam step"), list(sgd).index(mode)
+    trace, paths = chosen.trace, (descend_a_cliff(inf, "refuted"), descend_a_cliff(c, "measured"))
+    ends = f"A surface built to have a cliff, no network's loss. {paths[0].title}. {paths[1].title}."
+    at, here = [trace.index(row) for row in trace if row[0] not in LOOP], list(sgd).index(mode)
+    rows = [(rule, hypot(*s.seen), angle(s.seen, g), s.length, adam[rule].length) for rule, s in sgd.items()]
     figures = (
         draw_plane(c / scale, g, sgd["norm"].seen, sgd["value"].seen),
         table("loop", "The loop, line by line", ("line", "gradient norm", "way gone"), trace, *at),
         result.SmallMultiples(id="cliff", title="At the edge of a ravine", alt=ends, caption=ends, panels=paths),
-        draw_norms(c, mode, bare, norms),
-        table("rules", "Rules and places", columns, rows, here),
+        draw_norms(c, mode, [abs(row[2]) for row in bare], norms),
+        table("rules", "Rules and places", ("rule", "norm", "degrees", "SGD step", "Adam step"), rows, here),
         table("infinity", "Three gradients, clipped", ("rule", "first", "second", "third"), third),
     )
     code = tuple(CodeLine(code=line, value=f"gradient {n:.4g}, moved {way:.4g}") for line, n, way in trace)
-    return Result(summary=told, figures=figures, claims=settle(knobs, sgd, a), answers=a, code=code)
+    return Result(summary=told, figures=figures, claims=settle(knobs, sgd, a, bare), answers=a, code=code)
 
 
-def settle(knobs: Knobs, sgd: dict[str, Step], a: dict[str, Any]) -> tuple[Claim, ...]:
+def settle(knobs: Knobs, sgd: dict[str, Step], a: dict[str, Any], bare: list[Any]) -> tuple[Claim, ...]:
     c, seen, astray = knobs.max_norm, sgd["norm"].seen, max(abs(sgd[rule].length - a["bare_step"]) for rule in PLACE)
     factor, found = min(1, c / (knobs.loss_scale * a["norm"] + 1e-6)), a["returned"] / knobs.loss_scale - a["norm"]
     missed, mean = dist(seen, [factor * knobs.gx, factor * knobs.gy]), min(2, c / 5) - 0.8 * min(1, c)
     alike = "" if a["by_value"] > 1e-6 else "Both components are cut alike, or none is: nothing can turn."
     tiny = "" if min(map(abs, seen)) > 1e-5 else "A component is so small that Adam's eps counts beside it."
-    calm = "" if knobs.recurrent_gain > 1.05 else "From this start w to the power 30 stays small: nothing explodes."
-    calm = calm if knobs.optimizer == "SGD" else "Adam divides the gradient's size out, so this claim is about SGD."
-    whole = "" if knobs.add_inf else "All three gradients are finite here."
+    calm = "" if knobs.recurrent_gain > 1.05 and knobs.optimizer == "SGD" else "It is about SGD from above 1.05."
+    whole = "" if knobs.add_inf and "inf" in knobs.overflow else "None of the three gradients is infinite here."
     facts = (
         ("coefficient", "By norm: g · min(1, c / (norm + 1e-6)).", missed, 0, 1e-9, "", "norm"),
         ("direction", "By norm the direction stays.", a["by_norm"], 0, 1e-6, "", "norm"),
@@ -192,7 +191,8 @@ def settle(knobs: Knobs, sgd: dict[str, Step], a: dict[str, Any]) -> tuple[Claim
         ("misplaced", "Before backward() or after step() it changes no step.", astray, 0, 1e-12, "", None),
         ("adam", "Adam's first step does not shrink.", a["adam"], 1, 0.01, tiny, None),
         ("skewed", "The mean is min(2, c/5) - 0.8 min(1, c).", a["skewed"], mean, 1e-5, "", None),
-        ("explodes", "Unclipped, w leaves the floats within three steps.", a["bare"] <= 3, True, 0, calm, "bare"),
+        ("explodes", "Unclipped, one step throws w below 0.", sum(w > 0 for w, *_ in bare), 1, 0, calm, "bare"),
+        ("recurrence", "This gradient is torch.nn.RNN's.", gap_to_torch(*bare[0]), 0, 1e-12, "", "bare"),
     )
     return tuple(
         outcome(id, says, m, expected, abs(m - expected) <= band, band, domain, band <= 1e-9, quantity=quantity)
