@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 
+from app import db, migrating
 from app.clock import StoppedClock
 from app.demos.actions import STORED
-from app.main import create_app
+from app.main import create_app, load_deck
 from app.pool.engine import EngineStatus
 from app.pool.job import Done, Event, Failed, JobSpec, Queued, Started
 from app.settings import ROOT, Settings
@@ -77,12 +80,32 @@ def stored(slug: str) -> dict[str, Any]:
     return first
 
 
+def loaded(path: Path) -> None:
+    """A database at ``path`` with the shipped deck, as a first start leaves it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_first_start())
+
+
+@cache
+def _first_start() -> bytes:
+    with tempfile.TemporaryDirectory() as name:
+        settings = Settings(data=Path(name))
+        migrating.migrate(settings.database_path, NOW)
+        engine = db.open_engine(settings.database_path)
+        load_deck(engine, settings.content, NOW)
+        db.checkpoint(engine)
+        engine.dispose()
+        return settings.database_path.read_bytes()
+
+
 @asynccontextmanager
 async def running(
     folder: Path, engine: FakeEngine | None = None, content: Path = ROOT / "content"
 ) -> AsyncIterator[tuple[httpx.AsyncClient, FastAPI]]:
     """The whole application on the shipped deck, a stopped clock and the fake engine."""
     settings = Settings(data=folder, content=content, time_zone="Europe/Rome", allowed_hosts=("testserver",))
+    if content == ROOT / "content" and not settings.database_path.exists():
+        loaded(settings.database_path)
     app = create_app(settings, engine=engine or FakeEngine(), clock=StoppedClock(NOW))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with (

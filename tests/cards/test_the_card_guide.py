@@ -7,12 +7,13 @@ import textwrap
 
 import yaml
 
-from app.cards import check, formulas, markdown
+from app.cards import check, markdown
 from app.cards.check import SourceFile
 from app.cards.front import KEYS
 from app.cards.markdown import SECTIONS
 from app.cards.model import TOPICS
 from app.settings import ROOT
+from app.web import formulas
 from tests.cards.texts import card
 
 GUIDE = (ROOT / "docs" / "writing-a-card.md").read_text(encoding="utf-8")
