@@ -64,7 +64,8 @@ class Layer(nn.Module):
         Q, K, V = x @ self.query, x @ self.key, x @ self.value  # (count, T, d)
         scores = Q @ K.mT / (math.sqrt(x.shape[-1]) if self.knobs.scale else 1)  # (count, T, T)
         if self.knobs.mask == "causal":
-            scores = scores.masked_fill(torch.ones(T, T).triu(1).bool(), -math.inf)
+            ahead = torch.ones(T, T).triu(1).bool()
+            scores = scores.masked_fill(ahead, -math.inf)
         weights = torch.softmax(scores, -1)
         mixed = weights @ V  # (count, T, d)
         read = mixed.mean(1, keepdim=True) if self.knobs.task == "which came first" else mixed  # (count, 1 or T, d)
@@ -100,13 +101,12 @@ def compare(layer: Layer, tokens: Tensor, order: Tensor) -> Tensor:
 
 
 def settle(knobs: Knobs, a: dict[str, Any]) -> list[Claim]:
-    placed, masked, learnt = knobs.encoding != "none", knobs.mask == "causal", knobs.train
+    placed, masked, learnt, scaled = knobs.encoding != "none", knobs.mask == "causal", knobs.train, knobs.scale
     order, back = learnt and knobs.task == "which came first", learnt and knobs.task == "reverse"
     blind, told = not (placed or masked), (placed or masked) and not learnt
     coin, late, bag = order and blind, order and masked, back and not placed
-    good, half = learnt and placed and knobs.scale and not masked, back and placed and masked and knobs.scale
-    half = half and knobs.d != "16"
-    bare = back and knobs.encoding == "sinusoid" and not (masked or knobs.scale)
+    good, half = learnt and placed and scaled and not masked, back and placed and scaled and masked and knobs.d != "16"
+    bare = back and knobs.encoding == "sinusoid" and not (masked or scaled)
     least, reach = 0.65 if order else 0.8, (0.0, 0.5) if knobs.d == "64" else (0.85, 1.0)
     swap = 0 if knobs.offset == 0 else a["partner"] if masked else 2  # outputs that change without positions
     rows: tuple[tuple[str, str, str, float, float, bool, str], ...] = (
@@ -114,7 +114,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> list[Claim]:
         ("distance", "Sinusoids: dot products depend on the distance.", "spread", 0, 1e-12, True, ""),
         ("equivariant", "No position, no mask: outputs follow a shuffle.", "moved", 0, 1e-12, blind, "having neither"),
         ("breaks", "Untrained: either breaks it.", "moved", 1e-3, 1e3, told, "untrained layers with either"),
-        ("between", "A swap changes two, masked also all between.", "changed", swap, swap, not placed, "tokens alone"),
+        ("between", "A swap changes two, masked also all between.", "changed", swap, swap, not placed, "bare tokens"),
         ("chance", "Without either, order is a coin flip.", "accuracy", 0.38, 0.62, coin, "order without either"),
         ("solved", "With positions it is learned.", "accuracy", least, 1, good, "training: positions, scale, no mask"),
         ("ordered", "A causal mask alone gives the order away.", "accuracy", 0.9, 1, late, "order behind a mask"),

@@ -150,25 +150,25 @@ def line(name: str, values: Tensor, meaning: Any, quantity: str | None = None, f
 
 
 def draw(knobs: Knobs, made: Flow, up: str, down: str) -> tuple[Lines, Lines, Bars]:
-    sizes, layer, square = made.sizes, Axis(name="layer"), Axis(name="mean square", scale="log")
+    sizes, x, y = made.sizes, Axis(name="layer"), Axis(name="mean square", scale="log")
     told = f"{up} At the top {float(sizes['told'][-1] / sizes['signal'][-1]):.3g} of it depends on the input."
     rising = [line("signal", sizes["signal"], "measured", "signal"), line("input's part", sizes["told"], "second")]
     if is_plain(knobs):
         rising.append(line("(v/2)^layer", (made.v / 2) ** torch.arange(knobs.depth + 1).double(), "neutral", "v"))
-    signal = Lines(id="signal", title="The signal on its way up", alt=told, x=layer, y=square, series=rising)
-
+    signal = Lines(id="signal", title="The signal on its way up", alt=told, caption=told, x=x, y=y, series=rising)
     felt = f"{down} The first layer's weights get {float(sizes['weights'][0]):.3g} times the gradient of the last's."
-    falling = [line("of the signal", sizes["gradient"], "measured", "gradient")]
-    falling.append(line("of the weights", sizes["weights"], "second", first=1))  # there is no layer 0
-    norm = Axis(name="norm over the top's", scale="log")
-    gradient = Lines(id="gradient", title="The gradient on its way down", alt=felt, x=layer, y=norm, series=falling)
+    back = [line("of the signal", sizes["gradient"], "measured", "gradient")]
+    back.append(line("of the weights", sizes["weights"], "second", first=1))  # there is no layer 0
+    y = Axis(name="norm over the top's", scale="log")
+    fall = Lines(id="gradient", title="The gradient on its way down", alt=felt, caption=felt, x=x, y=y, series=back)
 
     halves = {name: knobs.gain**2 * v / 2 for name, v in V.items()}
     rates = "v/2: " + ", ".join(f"{name} {half:.3g}" for name, half in halves.items()) + "."
     bars = BarGroup(name="one ReLU layer", values=tuple(halves.values()), quantity="v")
-    schemes: dict[str, Any] = {"title": "One ReLU layer", "alt": rates, "categories": tuple(halves), "groups": (bars,)}
-    schemes |= {"y": Axis(name="factor on the mean square"), "marks": (Mark(label="kept", y=1),)}
-    return signal, gradient, Bars(id="schemes", **schemes)
+    schemes: dict[str, Any] = {"title": "One ReLU layer, by scheme", "alt": rates, "caption": rates, "groups": (bars,)}
+    schemes |= {"categories": tuple(halves), "y": Axis(name="factor on the mean square", scale="log")}
+    schemes |= {"marks": (Mark(label="kept", y=1),)}
+    return signal, fall, Bars(id="schemes", **schemes)
 
 
 def answer(knobs: Knobs, made: Flow) -> dict[str, Scalar]:
