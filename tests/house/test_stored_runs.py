@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.demos import catalogue
+from app.web import formulas
 from tests.house.repository import ROOT
 
 LIBRARY = ROOT / "app/demos/library"
@@ -30,6 +31,18 @@ def test_stored_runs_are_of_the_present_files(slug: str) -> None:
     assert stored["version"] == version(FILES[slug]), "run ./run describe"
     presets = {preset.slug for preset in catalogue.one(slug).teaching.presets}
     assert stored["results"].keys() == presets
+
+
+@pytest.mark.parametrize("slug", sorted(FILES))
+def test_every_formula_stands_over_a_line_that_runs_and_can_be_set(slug: str) -> None:
+    stored = json.loads((STORED / f"{slug}.json").read_text(encoding="utf-8"))
+    lines = {line["quantity"] for result in stored["results"].values() for line in result["code"]}
+    written = catalogue.one(slug).teaching.formulas
+    assert written, "a demonstration says its idea as a formula too"
+    assert set(written) <= lines
+    assert [
+        found.trouble for latex in written.values() if (found := formulas.mathml(latex, is_display=False)).trouble
+    ] == []
 
 
 def version(path: Path) -> str:
