@@ -92,17 +92,17 @@ def draw_network(knobs: Knobs, hand: Pass) -> Graph:
     da = hand.da[0] * (knobs.start != "detached")
     up = max(0, knobs.hidden // 2 - 2)  # rows are such that no two labels of a layer meet
     nodes = [Node(id=f"x{i}", label=f"x{i}", column=0, row=0.75 + 1.5 * i + up, value=f"{x[i]:.2f}") for i in (0, 1)]
-    for j, value in enumerate(h):
-        nodes.append(Node(id=f"h{j}", label=f"h{j}", column=1, row=j, value=f"{value:.2f} / {da[j]:.3f}", quantity="a"))
+    for j, v in enumerate(h):
+        nodes.append(Node(id=f"h{j}", label=f"h{j}", column=1.6, row=j, value=f"{v:.2f} / {da[j]:.3f}", quantity="a"))
     for k, v in enumerate(z):
         value, row = f"{v:.2f} / {dz[k]:.3f}", 4 / 3 * k + up
-        nodes.append(Node(id=f"z{k}", label=f"z{k}", column=2, row=row, value=value, quantity="z"))
+        nodes.append(Node(id=f"z{k}", label=f"z{k}", column=3.2, row=row, value=value, quantity="z"))
     edges = []
-    for ends, W, dW in (("xh", hand.begin[0], torch.outer(da, x)), ("hz", hand.begin[2], torch.outer(dz, h))):
-        for j, i in torch.ones_like(W).nonzero().tolist():
-            label, meaning = f"{W[j, i]:.2f} / {dW[j, i]:.3f}", MEANING[bool(dW[j, i])]
+    for ends, dW in (("xh", torch.outer(da, x)), ("hz", torch.outer(dz, h))):
+        for j, i in torch.ones_like(dW).nonzero().tolist():
+            label, meaning = f"{round(dW[j, i].item(), 3) + 0.0:.3f}", MEANING[bool(dW[j, i])]
             edges.append(Edge(source=f"{ends[0]}{i}", target=f"{ends[1]}{j}", label=label, meaning=meaning))
-    says = "Value / gradient. An edge's gradient is the value where it starts times the gradient where it ends."
+    says = "Nodes: value / gradient. Edges: a weight's gradient, the value at its start times the gradient at its end."
     alt = f"{says} The gradient at z is {dz.numpy().round(3)}, at the hidden sums {da.numpy().round(3)}."
     return Graph(id="network", title="Example 1 forwards and back", alt=alt, caption=says, nodes=nodes, edges=edges)
 

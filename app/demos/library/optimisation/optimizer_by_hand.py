@@ -187,7 +187,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     seconds = {key: way["w"][:, 1] for key, way in both.items()}
     figures = (
         draw_plane(knobs, both),
-        draw_trace("steps", "How far the first weight steps", "step taken", sizes, "step", "step"),
+        draw_trace("steps", "Steps of the first weight", "step, subtracted", sizes, "step", "step"),
         draw_trace("updates", "Gradient and state of the first weight", "value", kept, "g", "m", "v"),
         draw_trace("second", "The second weight", "second weight", seconds, "w", "w"),
         draw_copies(knobs, slope),
