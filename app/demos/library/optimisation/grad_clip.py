@@ -128,12 +128,12 @@ def draw_plane(c: float, g: list[float], norm: list[float], value: list[float]) 
 
 
 def draw_norms(c: float, mode: str, bare: list[float], norms: list[float]) -> Lines:
-    silent, steps, title = bare.count(0), range(len(norms)), "Gradient norms of a recurrent weight"
-    told = f"h = relu(w h), thirty times: {sum(n > c for n in norms)} norms are above c; unclipped, {silent} are 0."
-    without = Series(name="no clip", x=steps, y=bare, meaning="refuted", style="line+points", quantity="bare")
-    clipped = Series(name=mode, x=steps, y=norms, meaning="measured", quantity="clipped")
-    x, y, mark = Axis(name="step"), Axis(name="norm", scale="log", low=1e-6, high=1e15), Mark(label=f"c = {c:.3g}", y=c)
-    return Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=(without, clipped), marks=(mark,))
+    steps, marks, title = range(len(norms)), (Mark(label=f"c = {c:.3g}", y=c),), "Gradient norms of a recurrent weight"
+    told = f"h = relu(w h), thirty times: {sum(n > c for n in norms)} norms exceed c; unclipped {bare.count(0)} are 0."
+    without = Series(name="no clip", x=steps, y=[max(n, 1e-6) for n in bare], meaning="refuted", quantity="bare")
+    clipped = Series(name=mode, x=steps, y=[max(n, 1e-6) for n in norms], meaning="measured", quantity="clipped")
+    x, y = Axis(name="step"), Axis(name="norm, or 1e-6 if that is more", scale="log", low=1e-6, high=1e15)
+    return Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=(without, clipped), marks=marks)
 
 
 def table(id: str, title: str, columns: tuple[str, ...], rows: Any, *lit: int) -> TableFigure:
