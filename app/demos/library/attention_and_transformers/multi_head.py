@@ -163,7 +163,7 @@ def draw_heavy(knobs: Knobs) -> Bars:
 
 def draw_two_maps(s: Heads) -> Bars:
     drift, apart = ((s.other - s.row) @ s.V[0]).abs().max(), (s.other - s.row).abs().sum() / 2
-    says = f"{s.free} free directions: {apart:.2f} of the weight moves elsewhere, the output by {drift:.1g}."
+    says = f"Free directions: {s.free}. Here {apart:.2f} of the weight moves elsewhere, the output by {drift:.1g}."
     y, title = Axis(name="weight of head 0", low=0), "The last token's row and another, one output"
     return draw_bars("two-maps", title, says, y, row=s.row, other=s.other)
 
@@ -194,7 +194,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         CodeLine(code="parts = weights @ V @ W_o", value=f"{H} × {T} × {d}", quantity="output"),
         CodeLine(code="output = parts.sum(0)", value=f"{T} × {d}", quantity="output"),
         CodeLine(code="sum(w.numel() for w in parameters)", value=f"{counted[0]}", quantity="parameters"),
-        CodeLine(code="kept = torch.cat([V[0], ones], 1).T", value=f"{s.free} free directions", quantity="other"),
+        CodeLine(code="kept = torch.cat([V[0], ones], 1).T", value=f"free directions: {s.free}", quantity="other"),
     )
     claims = settle(knobs, s, counted, ratio - (length / 256) ** 2)
     return Result(summary=says, figures=figures, claims=claims, answers=answers, code=code)
