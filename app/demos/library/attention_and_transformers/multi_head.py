@@ -178,7 +178,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     says = f"{H} heads of width {s.width}, {counted[0]} parameters; removed heads carry {lost:.0%} of the output."
     alt = f"{len(times)} lengths. Multiplications grow {ratio:.0f}-fold; milliseconds are this machine's, in this run."
     columns, title = ("tokens", "multiplications", "ms, this machine"), "What length costs"
-    table = result.TableFigure(id="length", title=title, alt=alt, columns=columns, rows=times)
+    table = result.TableFigure(id="length", title=title, alt=alt, caption=alt, columns=columns, rows=times)
     pictures = draw_maps(s), draw_entropy(s), draw_removal(s, removed, lost), draw_cost(knobs, counted)
     figures = (*pictures, draw_two_maps(s), draw_heavy(knobs), table)
     answers: dict[str, result.Scalar] = {f"{name}_change": x.abs().max().item() for name, x in s.moved.items()}
