@@ -158,13 +158,12 @@ def check(knobs: Knobs, path: Tensor, copies: int, rates: list[float], hand: Any
 def measure(knobs: Knobs, path: Tensor, copies: int, hand: Any, book: Any) -> dict[str, Any]:
     lr, b1, g, decay, rms = knobs.lr, knobs.beta1, knobs.gradient_scale, knobs.weight_decay, (1 - knobs.beta2) ** 0.5
     moved, start, cut = path.diff(dim=0), hand["step"][0, 0].abs(), max(knobs.lr_cut_at, 2) - 1
-    theta, uncorrected = book["step"][0, 0].abs(), lr * g / (rms * g + EPS)
-    book_ratio = book["step"][cut, 0] / book["step"][cut - 1, 0]
+    v, theta, uncorrected = book["step"][:, 0], book["step"][0, 0].abs(), lr * g / (rms * g + EPS)
     values = {"first_step": start, "share": start / lr, "hover": moved.abs().mean() / lr, "copies": copies}
     values |= {"moved": moved[0, 1].abs(), "last_step": moved[-1, 0].abs(), "summed": STEPS * lr * g}
     values |= {"raw_step": (1 - b1) * uncorrected, "rms_step": uncorrected, "unrooted": lr / (1 - knobs.beta2)}
     values |= {"theta_step": theta, "ahead_step": b1 * theta, "terminal_step": theta / (1 - b1), "plain_step": lr * g}
-    values |= {"shrink": 2 * lr * decay, "penalty": decay / 2, "doubled": 2 * decay, "book_ratio": book_ratio}
+    values |= {"shrink": 2 * lr * decay, "penalty": decay / 2, "doubled": 2 * decay, "book_ratio": v[cut] / v[cut - 1]}
     near = "the look-ahead point" if (book["ahead"] - path[1:]).norm() < (book["w"] - path[1:]).norm() else "theta"
     return knobs.model_dump() | {key: float(value) for key, value in values.items()} | {"stored": near}
 
@@ -188,11 +187,12 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     figures = (
         draw_plane(knobs, both),
         draw_trace("steps", "Steps of the first weight", "step, subtracted", sizes, "step", "step"),
-        draw_trace("updates", "Gradient and state of the first weight", "value", kept, "g", "m", "v"),
+        draw_trace("updates", "Gradient and state of the first weight", "value", kept, *(key[-1] for key in kept)),
         draw_trace("second", "The second weight", "second weight", seconds, "w", "w"),
         draw_copies(knobs, slope),
     )
-    lines = ("g = slope(w, t)", *VELOCITY.get(name, ADAM if corrected else RMSPROP), "w = w - step")
+    to_g, to_w = ("", "(1 - lr * decay) * w") if decoupled else (" + decay * w", "w")
+    lines = (f"g = slope(w, t){to_g}", *VELOCITY.get(name, ADAM if corrected else RMSPROP), f"w = {to_w} - step")
     code = [CodeLine(code=k, value=f"{hand[k.split()[0]][0, 0]:.6g}", quantity=k.split()[0]) for k in lines]
     answers = measure(knobs, path, copies, hand, book)
     says = f"{name}: first step {answers['share']:.4g} × lr; the second weight ends at {path[-1, 1]:.4f}."
