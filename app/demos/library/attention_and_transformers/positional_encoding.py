@@ -95,9 +95,8 @@ def learn(layer: Layer, lab: Lab) -> tuple[float, tuple[Lines, Heatmap]]:
 def compare(layer: Layer, tokens: Tensor, order: Tensor) -> Tensor:
     """Largest difference of each output after a move (rows) from each one before it (columns), in float64."""
     before, after = layer.double()(torch.stack([tokens, tokens[order]]))[2].detach()  # (2, T) -> (T, d) each
-    differences: Tensor = after[:, None] - before  # (T, T, d)
     layer.float()
-    return differences.abs().amax(-1)
+    return torch.cdist(after, before, p=math.inf)  # (T, T)
 
 
 def settle(knobs: Knobs, a: dict[str, Any]) -> list[Claim]:
@@ -175,17 +174,18 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     swap = compare(layer, tokens, exchange)  # (T, T), before training
     right, pictures = learn(layer, lab)
     moved = compare(layer, tokens, order)[range(T), order].max().item()  # each token with itself
-    found = next((1 + row for row in range(T) if swap[row, 0] < 1e-9), 0)  # where output 1 stands after the swap
-    changed = int((swap.diag() > 1e-9).sum())
-    a: dict[str, Any] = {"accuracy": right, "moved": moved, "changed": changed, "found": found, "partner": place + 1}
+    equal = swap < 1e-9  # (T, T)
+    found = next((1 + row for row in range(T) if equal[row, 0]), 0)  # where output 1 stands after the swap
+    a: dict[str, Any] = {"accuracy": right, "moved": moved, "changed": T - int(equal.diag().sum()), "found": found}
     wave = sinusoids(LATE + 21, d)  # (51, d / 2)
     near = (wave[: 42 - k] * wave[k:42].conj()).real.sum(1) * 2 / d  # (42 - k,): PE(p)·PE(p + k), 1 at k = 0
     a |= {"similarity": near[0].item(), "ratio": (near[-1] / near[0]).item(), "steps": place, "radians": k / 10}
     a |= {"spread": (near - near[0]).abs().max().item(), "fastest": math.degrees(k), "stands": math.degrees(3 + k / 10)}
-    a |= {"turned": (wave[:21] * wave[k] - wave[k : k + 21]).abs().max().item()}
+    a |= {"turned": (wave[:21] * wave[k] - wave[k : k + 21]).abs().max().item(), "partner": place + 1}
     a |= {"turn": math.degrees((wave[LATE + k, d // 8] / wave[LATE, d // 8]).angle())}  # where ω = 0.1
-    says = f"Tokens 1 and {place + 1} swapped, before training: {changed} of {T} outputs change (the diagonal)."
-    moves = grid(words("swap", "Outputs after a swap", says), "after before", 1, swap, low=0, quantity="changed")
+    says = f"Tokens 1 and {place + 1} swapped, untrained: {a['changed']} of {T} places change; hatched is equal."
+    about = words("swap", "Outputs after a swap", says) | {"hatched": equal.tolist(), "low": 0, "quantity": "changed"}
+    moves = grid(about, "after before", 1, swap)
     lines = (
         ("x = self.token[tokens] + self.place", f"place: {knobs.encoding}", "moved"),
         ("scores.masked_fill(ahead, -math.inf)", f"{28 * (knobs.mask == 'causal')} of 64 masked", "changed"),
