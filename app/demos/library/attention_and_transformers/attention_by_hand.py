@@ -90,7 +90,7 @@ def claim(id: str, says: str, error: Tensor, quantity: str, domain: str = "") ->
 
 def settle(knobs: Knobs, s: Attention) -> tuple[Claim, ...]:
     T, weight, sums, columns = knobs.T, s.weights[s.row, s.top], s.weights.sum(1), s.weights.sum(0)
-    off, most, uneven = (sums - 1).abs().max().item(), columns.max().item(), not columns.allclose(columns * 0 + 1)
+    off, most, odd = (sums - 1).abs().max().item(), columns.max().item(), not columns.allclose(columns * 0 + 1)
     count = {"causal": T * (T + 1) // 2, "local window": 3 * T - 2, "padding": T * max(T - knobs.padded, 0)}
     bias = (s.scores - knobs.sharpness * s.raw).masked_fill(~s.allowed, -math.inf)  # (T, T)
     scale = 1 if knobs.score == "dot" else None
@@ -103,9 +103,9 @@ def settle(knobs: Knobs, s: Attention) -> tuple[Claim, ...]:
     shared = usual or "One key holds nearly all weight: 1/(1 - w) is beyond the digits." * bool(weight >= 0.99)
     causal = "" if knobs.mask == "causal" else "No causal mask: no key is forbidden for being later."
     in_time = causal if knobs.masking in EARLY else "The mask is a zero score or comes after softmax."
-    blind = "Keys from a table see no token; dropout may zero what leaks."
-    blind = causal or blind * (knobs.score == "location" or knobs.dropout > 0)
-    late = "The mask is written in time." if knobs.masking in EARLY else blind
+    hard = "Softmax is saturated: such shares are lost to rounding." * bool(s.weights.max() > 1 - 1e-6)
+    blind = "Keys from a table see no token; dropout may zero it." * (knobs.score == "location" or knobs.dropout > 0)
+    late = "The mask is written in time." if knobs.masking in EARLY else causal or blind or hard
     drops = "" if knobs.dropout and some else "Dropout is off, or no key is allowed."
     return (
         claim("pairs", "Allowed pairs match a closed form.", s.allowed.sum() - count.get(knobs.mask, T * T), "masked"),
@@ -117,7 +117,7 @@ def settle(knobs: Knobs, s: Attention) -> tuple[Claim, ...]:
         claim("no-leak", "Causal before softmax, no future token is felt.", s.leak, "masked", in_time),
         claim("fused-empty", "With no key allowed, fused attention returns 0.", fused, "output", some),
         outcome("leak", "A late causal mask leaks.", s.leak.item(), "above 0", s.leak.item() > 0, domain=late),
-        outcome("columns", "Columns need not sum to 1.", most, "not 1", uneven, domain=usual, quantity="column sum"),
+        outcome("columns", "Columns need not sum to 1.", most, "not 1", odd, 0, usual or hard, quantity="column sum"),
         outcome("dropout", "Attention dropout breaks row sums.", off, "above 0", off > 1e-9, domain=drops),
     )
 
