@@ -57,8 +57,7 @@ def one_step(gradient: list[float], mode: str, c: float, scale: float = 1, optim
     weights: list[Any] = [nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in gradient]
     optimizer = getattr(torch.optim, optimizer_name)(weights, lr=0.1)
     place, seen, returned, trace = PLACE.get(mode, 2), list[float](), None, []
-    loop = LOOP if mode == "none" else [*LOOP[:place], f"clip: {mode}", *LOOP[place:]]
-    for line in loop:
+    for line in LOOP if mode == "none" else [*LOOP[:place], f"clip: {mode}", *LOOP[place:]]:
         if line == "loss.backward()":
             torch.autograd.backward([scale * value * weight for value, weight in zip(gradient, weights, strict=True)])
         elif line == "unscale gradients":
@@ -170,7 +169,8 @@ def run(knobs: Knobs, lab: Lab) -> Result:
         table("rules", "Rules and places", ("rule", "norm", "degrees", "SGD step", "Adam step"), rows, here),
         table("infinity", "Three gradients, clipped", ("rule", "first", "second", "third"), third),
     )
-    code = tuple(CodeLine(code=line, value=f"gradient {n:.4g}, moved {way:.4g}") for line, n, way in trace)
+    lines = [(line, f"gradient {n:.4g}, moved {way:.4g}", None if line in LOOP else mode) for line, n, way in trace]
+    code = tuple(CodeLine(code=line, value=value, quantity=lit) for line, value, lit in lines)
     return Result(summary=told, figures=figures, claims=settle(knobs, sgd, a, bare), answers=a, code=code)
 
 
