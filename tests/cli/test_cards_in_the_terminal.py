@@ -11,6 +11,8 @@ import pytest
 from tests.cli.command import said, sentence
 from tests.cli.texts import CARD
 
+pytestmark = pytest.mark.terminal
+
 NOTES = """# Notes
 
 Some words before the first question.

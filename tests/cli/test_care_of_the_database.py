@@ -12,6 +12,8 @@ from app import db, migrating
 from app.study.tables import TRIGGERS
 from tests.cli.command import said, sentence
 
+pytestmark = pytest.mark.terminal
+
 NOW = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
 

@@ -14,6 +14,8 @@ from app.errors import BadInput
 from tests.cli.command import said, sentence
 from tests.cli.texts import CARD
 
+pytestmark = pytest.mark.terminal
+
 DROPOUT = catalogue.one("dropout-lab")
 
 

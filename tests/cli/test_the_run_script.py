@@ -16,6 +16,8 @@ from app import db
 from tests.cli import wheels
 from tests.cli.command import ROOT, said, sentence
 
+pytestmark = pytest.mark.terminal
+
 STAND_IN = """import importlib, sys
 names = [name for name in ("tiny", "torch") if importlib.util.find_spec(name)]
 print(*sys.argv[1:], *(f"{name} {importlib.import_module(name).VERSION}" for name in names))
