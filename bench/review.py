@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import shutil
 import socket
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="How fast answers are stored.")
     parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement (default 10)")
     parser.add_argument("--cards", type=int, default=100_000, help="cards with ten reviews each (default 100000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison; the median counts (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of both; the median counts (default 3)")
     parser.add_argument("--without-anki", action="store_true", help="leave out Anki's package")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         size = collection.stat().st_size / 1e6
         print(f"collection           {asked.cards:,} cards, {asked.cards * 10:,} reviews, {size:.0f} MB")
         held = compare_routes(collection, asked.seconds, asked.rounds)
-        held &= offer(collection, asked.seconds * 2)
+        held &= offer(collection, asked.seconds * 2, asked.rounds)
         if not asked.without_anki:
             compare_anki(Path(folder), asked.cards)
     return 0 if held else 1
@@ -76,16 +77,21 @@ def compare_routes(collection: Path, seconds: float, rounds: int) -> bool:
     return durable >= TIMES_ORM * orm and durable >= SHARE_OF_CONSTANT * constant
 
 
-def offer(collection: Path, seconds: float) -> bool:
+def offer(collection: Path, seconds: float, rounds: int) -> bool:
+    """The median of the rounds counts for each percentile: one slow moment of the machine is not the program's."""
     first = {body["user"]: body for body in grades(collection)}
-    with serving("next", collection, verify=True) as port:
-        done = load.measure(load.opened(port, list(first.values()), OFFERED, seconds, WARM_SECONDS))
-    p95, p99 = done.percentile(0.95) * 1000, done.percentile(0.99) * 1000
+    seen: list[Load] = []
+    for turn in range(rounds):
+        with serving("next", collection, verify=turn == 0) as port:
+            seen.append(load.measure(load.opened(port, list(first.values()), OFFERED, seconds / rounds, WARM_SECONDS)))
+        print(f"  next               {len(seen[-1].latencies):7d} grades, {latencies(seen[-1])}")
+    p95, p99 = (sorted(done.percentile(share) for done in seen)[rounds // 2] * 1000 for share in (0.95, 0.99))
+    failures = sum(done.failures for done in seen)
     print(
-        f"grade + next card    {len(first)} learners offering {OFFERED:.0f}/s, {len(done.latencies)} grades, from the"
-        f" intended send: {latencies(done)} (bars p95 {P95_MS:.0f}, p99 {P99_MS:.0f}), {done.failures} failed"
+        f"grade + next card    {len(first)} learners offering {OFFERED:.0f}/s, from the intended send:"
+        f" medians p95 {p95:.1f} ms (bar {P95_MS:.0f}), p99 {p99:.1f} ms (bar {P99_MS:.0f}), {failures} failed"
     )
-    return p95 <= P95_MS and p99 <= P99_MS and not done.failures
+    return p95 <= P95_MS and p99 <= P99_MS and not failures
 
 
 def compare_anki(folder: Path, cards: int) -> None:
@@ -124,6 +130,7 @@ def serving(kind: str, collection: Path, *, verify: bool = False) -> Iterator[in
     """A server of its own process on a copy of the collection; yields its port."""
     database, port = collection.with_name(f"{kind}.sqlite"), free_port()
     shutil.copyfile(collection, database)
+    os.sync()  # or the disk writes the copy while grades wait for theirs
     command = [sys.executable, "-m", "bench.reviewing.server", "--kind", kind, "--database", str(database)]
     server = subprocess.Popen([*command, "--port", str(port)])
     try:

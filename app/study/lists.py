@@ -61,6 +61,7 @@ LEFT JOIN memory ON memory.user_id = :user AND memory.card_id = card.id
 WHERE note.position >= :frontier AND card.archived_at IS NULL AND memory.card_id IS NULL
 ORDER BY note.position LIMIT 1
 """
+_LAST = "SELECT id, kind, card_id, study_day FROM review WHERE user_id = ? ORDER BY id DESC LIMIT 1"
 _NEWS = """
 SELECT review.id, review.kind, review.study_day, card.note_id
 FROM review CROSS JOIN card ON card.id = review.card_id WHERE review.user_id = ? AND review.id > ?
@@ -69,20 +70,25 @@ FROM review CROSS JOIN card ON card.id = review.card_id WHERE review.user_id = ?
 
 @dataclass(frozen=True, slots=True)
 class DayLists:
-    """The first card of each list in the order of `queue.build`, how many notes each has, and what waits."""
+    """The first card of each list in the order of `queue.build`, how many notes each has, and what waits.
+
+    ``undone``: the card whose answer was just taken back today.
+    """
 
     step: QueueCard | None
     review: QueueCard | None
     fresh: QueueCard | None
     left: Left
     next_at_ms: int | None
+    undone: int | None
 
 
 @dataclass(slots=True)
 class _Kept:
     """``stamp``: the deck's version. ``reviews``: note → its weakest due card, the weakest first.
 
-    ``new``: (card, note, place) of new cards, ``is_all`` when there are no others.
+    ``new``: (card, note, place) of new cards, ``is_all`` when there are no others. ``undone``: the card whose answer
+    the last event took back today.
     """
 
     stamp: int
@@ -92,6 +98,7 @@ class _Kept:
     reviews: dict[int, QueueCard] = field(default_factory=dict)
     new: list[list[int]] = field(default_factory=list)
     is_all: bool = False
+    undone: int | None = None
 
     def take_out(self, note_id: int) -> None:
         """A note that was answered is left alone for the rest of the day."""
@@ -131,13 +138,14 @@ def find(cursor: Any, values: Mapping[str, Any], today: Today, frontiers: Fronti
     new = _new_cards(cursor, values, today, kept, open_notes)
     cards = [QueueCard(row[0], row[1], "", 0, "learning", due_day=row[2], due_at_ms=row[3]) for row in steps]
     waiting = [card.due_at_ms for card in cards if card.due_at_ms is not None and not queue.is_step_due(card, today)]
-    closed = len(kept.reviews.keys() - open_notes)
+    closed = len(kept.reviews) - sum(note in kept.reviews for note in open_notes)
     return DayLists(
         step=min(cards, key=lambda card: (card.due_day or 0, card.due_at_ms or 0, card.card_id), default=None),
         review=next((card for note, card in kept.reviews.items() if note not in open_notes), None),
         fresh=new_card(min(new, key=lambda row: (row[2], row[0]))) if new else None,
         left=Left(len(open_notes), closed, min(len({row[1] for row in new}), max(today.new_left, 0))),
         next_at_ms=min(waiting, default=None),
+        undone=kept.undone,
     )
 
 
@@ -150,13 +158,14 @@ def _follow(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -
         return False
     for event_id, _, _, note_id in news:
         kept.take_out(note_id)
-        kept.last_id = max(kept.last_id, event_id)
+        kept.last_id, kept.undone = max(kept.last_id, event_id), None
     return True
 
 
 def _read_reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> None:
     """The due reviews, one a note. What is due beyond `BACKLOG` would come up later, so that is not kept."""
-    kept.last_id = cursor.execute("SELECT max(id) FROM review WHERE user_id = ?", (values["user"],)).fetchone()[0] or 0
+    event_id, kind, card_id, day = cursor.execute(_LAST, (values["user"],)).fetchone() or (0, "", None, None)
+    kept.last_id, kept.undone = event_id, card_id if kind == "undo" and day == today.study_day else None
     rows = json.loads(cursor.execute(_WEAK, values).fetchone()[0])
     kept.day = (today.study_day, values["due_until"]) if len(rows) < BACKLOG else None
     kept.reviews, kept.new, kept.is_all = {}, [], False
