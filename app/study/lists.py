@@ -22,6 +22,8 @@ CARDS_A_NOTE = 8
 COUNT_LIMIT = 1000
 """New cards of a topic are counted up to here."""
 VIEWERS_KEPT = 1000
+NEVER = 2**62
+"""An event after all others."""
 FAR_FUTURE_DAY = 1_000_000
 PLACES_A_NOTE = 1000
 
@@ -40,9 +42,13 @@ ORDER BY due_day LIMIT :backlog"""
 _UNDONE = "SELECT card_id FROM memory WHERE user_id = :user AND phase = 'new'"
 PLACE = f"note.position * {PLACES_A_NOTE} + card.position"
 _WEAK = f"SELECT json_group_array(json_array(card.id, card.note_id, last_day, stability)) FROM ({_DUE}) AS some {CARDS}"
-_OPEN = (
-    f"SELECT json_group_array(json_array(card.id, card.note_id, due_day, due_at_ms)) FROM ({_STEPS}) AS some {CARDS}"
-)
+_NOW = f"""
+SELECT json_array(
+  (SELECT version FROM deck_stamp WHERE id = 1),
+  (SELECT json_group_array(json_array(review.id, review.kind, review.study_day, card.note_id))
+   FROM review CROSS JOIN card ON card.id = review.card_id WHERE review.user_id = :user AND review.id > :last_id),
+  (SELECT json_group_array(json_array(card.id, card.note_id, due_day, due_at_ms)) FROM ({_STEPS}) AS some {CARDS}))
+"""
 _FRESH = f"""
 SELECT json_array(
   (SELECT json_group_array(json_array(card.id, note.id, {PLACE}))
@@ -62,10 +68,6 @@ WHERE note.position >= :frontier AND card.archived_at IS NULL AND memory.card_id
 ORDER BY note.position LIMIT 1
 """
 _LAST = "SELECT id, kind, card_id, study_day FROM review WHERE user_id = ? ORDER BY id DESC LIMIT 1"
-_NEWS = """
-SELECT review.id, review.kind, review.study_day, card.note_id
-FROM review CROSS JOIN card ON card.id = review.card_id WHERE review.user_id = ? AND review.id > ?
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,8 @@ class _Kept:
     the last event took back today.
     """
 
-    stamp: int
-    frontier: int
+    stamp: int | None = None
+    frontier: int = 0
     day: tuple[int, int] | None = None
     last_id: int = 0
     reviews: dict[int, QueueCard] = field(default_factory=dict)
@@ -115,12 +117,8 @@ class Frontiers:
 
     _kept: OrderedDict[int, _Kept] = field(default_factory=OrderedDict)
 
-    def kept(self, cursor: Any, user_id: int) -> _Kept:
-        row = cursor.execute("SELECT version FROM deck_stamp WHERE id = 1").fetchone()
-        stamp = row[0] if row else 0
-        kept = self._kept.get(user_id)
-        if kept is None or kept.stamp != stamp:
-            kept = self._kept[user_id] = _Kept(stamp, 0)
+    def of(self, user_id: int) -> _Kept:
+        kept = self._kept.setdefault(user_id, _Kept())
         self._kept.move_to_end(user_id)
         if len(self._kept) > VIEWERS_KEPT:
             self._kept.popitem(last=False)
@@ -128,12 +126,11 @@ class Frontiers:
 
 
 def find(cursor: Any, values: Mapping[str, Any], today: Today, frontiers: Frontiers | None) -> DayLists:
-    kept = frontiers.kept(cursor, values["user"]) if frontiers else _Kept(0, 0)
-    if today.topic is not None:
-        kept = _Kept(kept.stamp, kept.frontier)
-    if not _follow(cursor, values, today, kept):
-        _read_reviews(cursor, values, today, kept)
-    steps = json.loads(cursor.execute(_OPEN, values).fetchone()[0])
+    kept = frontiers.of(values["user"]) if frontiers and today.topic is None else _Kept()
+    last_id = kept.last_id if kept.day else NEVER
+    stamp, news, steps = json.loads(cursor.execute(_NOW, {**values, "last_id": last_id}).fetchone()[0])
+    if kept.stamp != stamp or not _follow(news, values, today, kept):
+        _read_reviews(cursor, values, today, kept, stamp)
     open_notes = {row[1] for row in steps}
     new = _new_cards(cursor, values, today, kept, open_notes)
     cards = [QueueCard(row[0], row[1], "", 0, "learning", due_day=row[2], due_at_ms=row[3]) for row in steps]
@@ -149,11 +146,10 @@ def find(cursor: Any, values: Mapping[str, Any], today: Today, frontiers: Fronti
     )
 
 
-def _follow(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> bool:
+def _follow(news: Sequence[Sequence[Any]], values: Mapping[str, Any], today: Today, kept: _Kept) -> bool:
     """Brings what is kept up to the log. False when it must be found anew: another day, an undo, or nothing kept."""
     if kept.day != (today.study_day, values["due_until"]):
         return False
-    news = cursor.execute(_NEWS, (values["user"], kept.last_id)).fetchall()
     if any(kind == "undo" or day != today.study_day for _, kind, day, _ in news):
         return False
     for event_id, _, _, note_id in news:
@@ -162,8 +158,10 @@ def _follow(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -
     return True
 
 
-def _read_reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept) -> None:
+def _read_reviews(cursor: Any, values: Mapping[str, Any], today: Today, kept: _Kept, stamp: int | None) -> None:
     """The due reviews, one a note. What is due beyond `BACKLOG` would come up later, so that is not kept."""
+    if kept.stamp != stamp:
+        kept.stamp, kept.frontier = stamp, 0
     event_id, kind, card_id, day = cursor.execute(_LAST, (values["user"],)).fetchone() or (0, "", None, None)
     kept.last_id, kept.undone = event_id, card_id if kind == "undo" and day == today.study_day else None
     rows = json.loads(cursor.execute(_WEAK, values).fetchone()[0])
