@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+import uvloop
+
 from app.pool import frames
 from app.pool.embedded import EmbeddedEngine
 from app.pool.fleet import Recipe, Worker
@@ -138,8 +140,8 @@ def two_ideal_workers(jobs: int, rounds: int) -> float:
 
 
 async def throughput(engine: EmbeddedEngine, rounds: int) -> list[Row]:
-    jobs, ratios = 100, []
-    for _ in range(5):
+    jobs, ratios = 40, []
+    for _ in range(15):
         ideal = two_ideal_workers(jobs, rounds)
         began = time.perf_counter()
         tickets = [engine.submit(JobSpec("work", {"rounds": rounds}, owner=str(index))) for index in range(jobs)]
@@ -147,7 +149,7 @@ async def throughput(engine: EmbeddedEngine, rounds: int) -> list[Row]:
         ratios.append(ideal / (time.perf_counter() - began))
     ratio = statistics.median(ratios)
     shown = f"{ratio:.3f} (from {min(ratios):.3f} to {max(ratios):.3f})"
-    return [Row("20 ms jobs against two ideal workers, median of 5 × 100", shown, ">= 0.95", ratio >= 0.95)]
+    return [Row("20 ms jobs against two ideal workers, median of 15 × 40", shown, ">= 0.95", ratio >= 0.95)]
 
 
 async def deadlines(engine: EmbeddedEngine) -> list[Row]:
@@ -294,7 +296,7 @@ def main() -> int:
     parser.add_argument("--without-torch", action="store_true", help="measure the pool alone")
     arguments = parser.parse_args()
     warmup = () if arguments.without_torch else ("bench.pool:warm",)
-    rows = asyncio.run(measure_all(arguments.seconds, warmup))
+    rows = uvloop.run(measure_all(arguments.seconds, warmup))  # the loop that the server runs on
     for row in rows:
         verdict = {True: "holds", False: "MISSED", None: "-"}[row.holds]
         print(f"{row.what:58} {row.measured:52} {row.bar:24} {verdict}")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from app.pool import frames
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 
 
 class Link:

@@ -18,7 +18,7 @@ from app.pool import confine, frames
 
 Runner = Callable[[str, dict[str, Any], int, Callable[[dict[str, Any]], None], Callable[[], bool]], Mapping[str, Any]]
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 JOB_BYTES_LIMIT = 64 * confine.MIB
 SAYS_LIMIT = 2000
 # Progress leaves at once until the burst is spent, then at this pace; the latest always leaves before the result.
