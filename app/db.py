@@ -105,7 +105,7 @@ _readers: dict[Engine, list[Session]] = {}
 
 def _close_readers(engine: Engine) -> None:
     for session in _readers.pop(engine, []):
-        session.close()
+        session.invalidate()  # the pool is gone already: the connection has nowhere to go back to
 
 
 @contextmanager
