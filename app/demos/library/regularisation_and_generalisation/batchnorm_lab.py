@@ -137,7 +137,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
         ("by-hand", "Batch norm: (x - mean) / sqrt(biased variance + eps).", a["gap"], 0, 1e-9, "", "normalised"),
         ("affine", "Then gamma times that, plus beta.", a["affine_gap"], 0, 1e-9, "", "y"),
         ("running-mean", "Running mean: 10 (1 - (1-m)^10).", a["mean"], expected_mean, 1e-9, "", "running"),
-        ("running-variance", "Running variance: of the unbiased ones.", a["variance_gap"], 0, 1e-9, "", "variance"),
+        ("running-variance", "Running variance: averages unbiased ones.", a["variance_gap"], 0, 1e-9, "", "variance"),
         ("eval", "Eval mode normalises with the running statistics.", a["eval_gap"], 0, 1e-9, "", "eval"),
         ("centre", "A feature's mean over the batch is beta.", a["centre"], beta, 1e-9, other, "centre"),
         ("noise", "64 rows make less than a third of the noise of 4.", a["quiet"], True, 0, "", "noise"),
@@ -192,8 +192,8 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     a |= {"gap": dist(trained, normalised(x, 0), inf).item(), "eval_gap": dist(evaluated, eval_by_hand, inf).item()}
     a |= {"affine_gap": dist(y, gamma * hand + beta, inf).item(), "ratio": noise[rows] / noise[min(4 * rows, 256)]}
     a |= {"noise": noise[rows], "noise_inverse": noise[16] * 16 / rows, "noise_grows": noise[16] * sqrt(rows / 16)}
-    a |= {"loss": normed[-1], "plain_loss": plain[-1], "steady": steady[-1]}
-    a |= {"lower_loss": "with batch norm" if normed[-1] < plain[-1] else "without"}
+    a |= {"loss": normed[-1], "plain_loss": plain[-1], "steady": steady[-1], "row_means": len(x.mean(1))}
+    a |= {"lower_loss": "with batch norm" if normed[-1] < plain[-1] else "without", "cells": x.numel()}
     figures += [draw_noise(noise), draw_losses(kind, normed, plain)]
     says = f"Running mean {means[-1]:.3f}, noise with 4 rows {noise[4]:.3f}, final loss {normed[-1]:.3f}."
     code = lines_that_ran(knobs, x, hand, a)

@@ -5,7 +5,6 @@ keeps the mean, $E[y] = x$, so eval mode has nothing to correct and returns its 
 variance of $x^2 p/(1-p)$ a pass, which falls like $1/T$ when $T$ passes are averaged. The backward pass multiplies by
 the same mask. Activations are dropped, never weights, and the mean is exact only while all that follows is linear.
 The classic rule keeps survivors as they are and multiplies by $1-p$ at test time; doing both, or neither, is a bug.
-
 Source: Srivastava et al. (2014), sections 4 and 10; Gal and Ghahramani (2016), section 4; torch.nn.Dropout
 """
 
@@ -124,6 +123,7 @@ def closed_forms(p: float, passes: int, train_scale: float) -> dict[str, float]:
     deviation, mean = 2 * train_scale * sqrt(p * keep), 2 * keep * train_scale
     mistakes = {"keep": keep, "times_p": 2 * p, "times_keep": 2 * keep, "unscaled": 4 * p * keep}
     mistakes |= {"scale_and_one": 1 / keep + 1, "to_recipe": 2 / keep - 2 * keep, "over_T": deviation / passes}
+    mistakes |= {"channel": 8 + 56 * p, "element": 1 + 63 * p, "all": 64 * p}  # zeros, where one is known to be zero
     return mistakes | {
         "survivor": 2 * train_scale,
         "mean": mean,

@@ -4,7 +4,6 @@ Two independent switches are often taken for one. `train()` and `eval()` flip a 
 whether masks are drawn, and whose statistics normalise. `no_grad()` and `inference_mode()` stop the recording for
 `backward()` and nothing else. So an eval pass has gradients, and a `no_grad` pass in train mode is random and moves
 running means. In train mode dropout before a linear model adds $\frac{p}{1-p}\sum_j w_j^2 E[x_j^2]$ to the mean loss.
-
 Source: Srivastava et al. (2014), section 9.1; Ioffe and Szegedy (2015), section 3.1; torch.nn.Module.eval
 """
 
@@ -20,13 +19,15 @@ from app.demos.parameters import Parameters, choice, number, seed, switch
 from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Meaning, Result, TableFigure, outcome
 
 CONTEXTS = {"grad": torch.enable_grad, "no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
+MATES = {"same": range(1, 8), "shuffled": range(7, 0, -1), "one new": range(2, 9), "others": range(9, 16)}
+FIELDS = ("difference", "drift", "gradient")
 COLOURS: dict[str, Meaning] = {"train mode": "train", "eval mode": "eval", "gradient": "neutral", "move": "measured"}
 
 
 class Knobs(Parameters):
     mode: Literal["train", "eval"] = choice("train", help="Flag of the module.")
     context: Literal["grad", "no_grad", "inference_mode"] = choice("grad", help="What records the operations.")
-    batch_mates: Literal["same", "others"] = choice("same", help="Other rows of the batch in the second pass.")
+    batch_mates: Literal["same", "shuffled", "one new", "others"] = choice("same", help="Other rows in pass 2.")
     functional_dropout: bool = switch(False, help="Ends in F.dropout(x, 0.5) without training=.")
     p: float = number(0.5, 0, 0.8, step=0.05, help="Chance that nn.Dropout drops a unit.", more=True)
     momentum: float = number(0.9, 0, 0.95, step=0.05, help="Momentum of the SGD behind a dropped unit.", more=True)
@@ -106,7 +107,7 @@ def on_paper(p: float, function: float) -> dict[str, float]:
 def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
     p, function = knobs.p, 0.5 * knobs.functional_dropout
     wild = "The model calls F.dropout, which no flag reaches." if function else ""
-    alike = "" if a["zeros"] > 0.19 or knobs.batch_mates == "others" else "So small a p can drop the same units twice."
+    alike = "" if a["zeros"] > 0.19 or max(MATES[knobs.batch_mates]) > 7 else "A small p can drop the same units twice."
     share, moved, slow = a["zeros"] if knobs.mode == "train" else function, 2 * knobs.momentum, a["slow_expected"]
     drift, product = a["train_drift"] * (a["eval_drift"] == 0), a["eval_variance"] * a["stored"]
     band = 5 * sqrt(share * (1 - share) / a["active"])  # five standard errors, here and in the next line
@@ -123,7 +124,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
         ("stored", "Batch norm stores 1/(1-p) × the variance.", a["stored"], a["scale"], wide, "", "variance"),
         ("shrunk", "In eval mode it divides by what it stored.", product, 1, 1e-9, "", "variance"),
         ("slow", "Frozen, it still moves a tenth of the way.", a["slow_variance"], slow, 1e-12, "", "variance"),
-        ("penalty", "The mean loss in train mode is p/(1-p) higher.", a["excess"], p / (1 - p), 1e-12, "", "losses"),
+        ("penalty", "Here dropout adds p/(1-p) to the mean loss.", a["excess"], p / (1 - p), 1e-12, "", "losses"),
         ("momentum", "A dropped unit's weight moves by momentum × 2.", a["move"], moved, 1e-12, "", "move"),
     )
     return tuple(
@@ -138,10 +139,10 @@ def bars(id: str, title: str, axis: str, says: str, groups: dict[str, list[float
 
 
 def draw_settings(knobs: Knobs, six: dict[tuple[str, str], dict[str, Any]], a: dict[str, Any]) -> TableFigure:
-    names = ("mode", "context", "passes differ by", "mean moved by", "gradient")
-    rows = tuple((*key, row["difference"], row["drift"], row["gradient"]) for key, row in six.items())
-    here, title = (list(six).index((knobs.mode, knobs.context)),), "Six settings, two passes each"
-    says = f"In train mode the running mean moves by {a['train_drift']:.3g}, in eval mode by {a['eval_drift']:.3g}."
+    names, title = ("mode", "context", "differ by", "drift", "gradient"), "Six settings, two passes each"
+    rows = tuple((m, c.removesuffix("_mode"), *(f"{r[x]:.3g}" for x in FIELDS)) for (m, c), r in six.items())
+    here = (list(six).index((knobs.mode, knobs.context)),)
+    says = f"The running mean drifts by {a['train_drift']:.3g} in train mode, by {a['eval_drift']:.3g} in eval mode."
     return TableFigure(id="settings", title=title, alt=says, caption=says, columns=names, rows=rows, highlight=here)
 
 
@@ -182,15 +183,14 @@ def lines_that_ran(knobs: Knobs, a: dict[str, Any]) -> tuple[CodeLine, ...]:
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    first, mates = 5 + 3 * torch.randn(2, 8, 6, generator=lab.generator(), dtype=torch.float64)  # (8, 6) each
-    batches = (first, first if knobs.batch_mates == "same" else torch.cat([first[:1], mates[1:]]))
+    rows = 5 + 3 * torch.randn(16, 6, generator=lab.generator(), dtype=torch.float64)
+    batches = (rows[:8], rows[[0, *MATES[knobs.batch_mates]]])  # (8, 6) each
     six = {(mode, name): two_passes(knobs, mode, name, batches) for mode in ("train", "eval") for name in CONTEXTS}
     chosen = six[knobs.mode, knobs.context]
-    a = {name: value for name, value in chosen.items() if "row" not in name}
-    for field in ("difference", "drift", "gradient"):
+    steps, a = two_steps(knobs.momentum), {name: value for name, value in chosen.items() if "row" not in name}
+    for field in FIELDS:
         a[f"train_{field}"] = min(six["train", context][field] for context in CONTEXTS)
         a[f"eval_{field}"] = max(six["eval", context][field] for context in CONTEXTS)
-    steps = two_steps(knobs.momentum)
     a |= {"weights": sum(row["weights"] for row in six.values()), "move": steps[1]}
     a |= {"unrecorded": sum(not row["recorded"] for row in six.values()), "moves": "yes" if a["drift"] else "no"}
     a |= normalise_behind(knobs.p) | losses(knobs.p) | on_paper(knobs.p, 0.5 * knobs.functional_dropout)
