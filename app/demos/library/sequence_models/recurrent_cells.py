@@ -17,8 +17,12 @@ from app.demos.parameters import Parameters, choice, integer, number, seed, swit
 from app.demos.result import Axis, BarGroup, Bars, Claim, CodeLine, Heatmap, Lines, Result, Series, identity, outcome
 
 MODULES: dict[str, Any] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-LOOP = {"rnn": ["h = tanh(W @ x + U @ h + b)"], "lstm": ["c = f * c + i * g", "h = o * tanh(c)"]}
-LOOP["gru"] = ["n = tanh(W_n @ x + r * (U_n @ h))", "h = (1 - z) * n + z * h"]
+GATE = "{0} = sigmoid(W_{0} @ x + U_{0} @ h + b_{0})"
+PLAIN, N = "h = tanh(W @ x + U @ h + b)", "n = tanh(W_n @ x + b_n + r * (U_n @ h + d_n))"
+LSTM = [GATE.format("i"), GATE.format("f"), "g = tanh(W_g @ x + U_g @ h + b_g)", GATE.format("o"), "c = f * c + i * g"]
+GRU = [GATE.format("r"), GATE.format("z"), N, "h = (1 - z) * n + z * h"]
+LOOP = {"rnn": [PLAIN], "lstm": [*LSTM, "h = o * tanh(c)"], "gru": GRU}  # in the order of what ``step`` returns
+KEPT = {"rnn": "rnn", "lstm": "f", "gru": "z"}  # the quantity of what survives a step
 
 
 class Knobs(Parameters):
@@ -34,7 +38,7 @@ class Knobs(Parameters):
 
 
 def step(cell: str, x: Tensor, h: Tensor, c: Tensor, w: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """The new h, the new c, the gates: (batch, hidden) twice, (gates, batch, hidden). ``w`` is W, U, their biases."""
+    """The new h, the new c, what each line made: (batch, hidden) twice, (lines, batch, hidden). ``w``: W, U, biases."""
     left, right = x @ w[0].T + w[2], h @ w[1].T + w[3]  # (batch, gates · hidden) each
     if cell == "rnn":
         h = torch.tanh(left + right)  # (batch, hidden)
@@ -44,31 +48,31 @@ def step(cell: str, x: Tensor, h: Tensor, c: Tensor, w: list[Tensor]) -> tuple[T
         i, f, g, o = into.sigmoid(), forget.sigmoid(), candidate.tanh(), out.sigmoid()
         c = f * c + i * g
         h = o * c.tanh()
-        return h, c, torch.stack([i, f, g, o])
+        return h, c, torch.stack([i, f, g, o, c, h])
     r, z, _ = (left + right).sigmoid().chunk(3, -1)
     left_n, right_n = left.chunk(3, -1)[2], right.chunk(3, -1)[2]
     n = torch.tanh(left_n + r * right_n)  # torch resets after the product with U
     h = (1 - z) * n + z * h
-    return h, c, torch.stack([r, z, n])
+    return h, c, torch.stack([r, z, n, h])
 
 
 def unroll(knobs: Knobs, module: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-    """x is (T, 2, 3). The top layer's states, and the gates of its forward cell."""
+    """x is (T, 2, 3). The top layer's states, and what each line of its forward cell made."""
     ways = 1 + knobs.bidirectional
     for layer in range(knobs.layers):
         top: list[Tensor] = []
-        for way in reversed(range(ways)):  # the way back first, so that the gates left over are the forward ones
+        for way in reversed(range(ways)):  # the way back first, so that what is left over is the forward cell's
             weights = [weight.to(x.dtype) for weight in module.all_weights[layer * ways + way]]
             h, c = x.new_zeros(2, knobs.hidden), x.new_zeros(2, knobs.hidden)
-            states, gates = list[Tensor](), list[Tensor]()
+            states, made = list[Tensor](), list[Tensor]()
             for x_t in x.flip(0) if way else x:
                 h, c, seen = step(knobs.cell, x_t, h, c, weights)
                 states.append(h)
-                gates.append(seen)
+                made.append(seen)
             read = torch.stack(states)  # (T, 2, H), in the order of reading
             top.insert(0, read.flip(0) if way else read)
         x = torch.cat(top, -1)  # (T, 2, ways · H)
-    return x, torch.stack(gates)  # (T, gates, 2, H)
+    return x, torch.stack(made)  # (T, lines, 2, H)
 
 
 class Measured(NamedTuple):
@@ -77,6 +81,7 @@ class Measured(NamedTuple):
     by_hand: Tensor  # (T, 2, ways · H)
     by_torch: Tensor  # (T, 2, ways · H)
     pushed: Tensor  # (T,) how far a push of length 1 on the first input moves the state
+    seen: Tensor  # (T, lines, H) what each line made, of the first sequence
     keep: Tensor  # (T, H) what survives a step: f, z, or for want of a gate h itself
     alone: Tensor  # (layers · ways, H) final states of the first sequence, run without padding
     packed: Tensor  # the same, from a packed batch
@@ -98,8 +103,7 @@ def build(knobs: Knobs) -> Any:
 
 def final(knobs: Knobs, module: Any, x: Any) -> Tensor:
     """Of the first sequence, (layers · ways, H)."""
-    _, last = module(x)
-    h: Tensor = last[0] if knobs.cell == "lstm" else last  # the LSTM returns the pair (h, c)
+    h: Tensor = module(x)[1][0] if knobs.cell == "lstm" else module(x)[1]  # the LSTM returns the pair (h, c)
     return h[:, 0]
 
 
@@ -111,19 +115,19 @@ def measure(knobs: Knobs) -> Measured:
     x = batch[:T]  # (T, 2, 3)
     push = torch.zeros(T, 2, 3, dtype=torch.float64)
     push[0] = 3**-0.5  # length 1, on the first step
-
     tiny = 1e-30  # an imaginary push leaves the real part alone: its effect is the exact derivative
-    states, gates = unroll(knobs, module, torch.complex(x, tiny * push))
+    states, made = unroll(knobs, module, torch.complex(x, tiny * push))
     by_hand, pushed = states.real, states.imag[:, 0, :H].norm(dim=-1) / tiny
-    keep = by_hand[:, 0, :H] if knobs.cell == "rnn" else gates[:, 1, 0].real  # f and z are both gate 1
+    seen = made[:, :, 0].real  # (T, lines, H)
+    keep = seen[:, 0 if knobs.cell == "rnn" else 1]  # f and z are both line 1
     packed = nn.utils.rnn.pack_padded_sequence(batch, torch.tensor([T, whole]), enforce_sorted=False)
     alone, unpadded, padded = (final(knobs, module, given) for given in (x, packed, batch))
     parameters = sum(weight.numel() for weight in module.parameters())
-    return Measured(by_hand, module(x)[0], pushed, keep, alone, unpadded, padded, parameters)
+    return Measured(by_hand, module(x)[0], pushed, seen, keep, alone, unpadded, padded, parameters)
 
 
 def counted(knobs: Knobs) -> dict[str, int]:
-    """Parameters by formula: gates · H rows a layer and way, each with inputs, H recurrent weights, two biases."""
+    """Parameters by formula: blocks · H rows a layer and way, each with inputs, H recurrent weights, two biases."""
     ways, H = 1 + knobs.bidirectional, knobs.hidden
     inputs = [3, *[ways * H] * (knobs.layers - 1)]
     row_lengths = sum(size + H + 2 for size in inputs)
@@ -139,14 +143,13 @@ def settle(knobs: Knobs, m: Measured) -> list[Claim]:
     back = (m.by_torch[0, 0, -knobs.hidden :] - m.alone[-1]).abs().max()
     kept, bias, near = float(m.keep.mean()), float(torch.tensor(knobs.forget_bias).sigmoid()), 0.7 * knobs.hidden**-0.5
     count, close = m.parameters - counted(knobs)[knobs.cell], abs(kept - bias) < near
+    gate, says = KEPT[knobs.cell], "Each layer and direction has 1 (RNN), 3 (GRU), 4 (LSTM) × H · (inputs + H + 2)."
     return [
-        identity(
-            "parameters", "Gates · H · (inputs + H + 2) numbers a layer and way.", count, 0, quantity="parameters"
-        ),
-        identity("by-hand", "The loop is torch's module.", float(loop), 1e-12, domain=calm, quantity="h"),
+        identity("parameters", says, count, 0, quantity="parameters"),
+        identity("by-hand", "The loop is torch's module.", float(loop), 1e-12, domain=calm, quantity=knobs.cell),
         identity("packed", "A packed sequence ends as it does alone.", float(packed), 1e-12, domain=calm),
-        identity("reverse", "The way back ends at position 0.", float(back), 0, domain=two),
-        outcome("gate", "Its mean is near sigmoid(bias).", kept, bias, close, near, gated, quantity="gate"),
+        identity("reverse", "The backward direction ends at position 0.", float(back), 0, domain=two),
+        outcome("gate", "The gate's mean is near sigmoid(bias).", kept, bias, close, near, gated, quantity=gate),
     ]
 
 
@@ -164,36 +167,34 @@ def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
 
 
 def draw(knobs: Knobs, m: Measured, said: str) -> tuple[Heatmap, Lines, Bars]:
-    T, what = knobs.length, {"rnn": "h itself", "lstm": "the forget gate f", "gru": "the update gate z"}[knobs.cell]
+    T, kind = knobs.length, KEPT[knobs.cell]
+    what = {"rnn": "h", "f": "the forget gate f", "z": "the update gate z"}[kind]
     mean, low, high = float(m.keep.mean()), float(m.keep.min()), float(m.keep.max())
-    kept = f"{what[0].upper()}{what[1:]} is {mean:.3f} on average over {T} steps, from {low:.3f} to {high:.3f}."
+    kept = f"{what.replace('the', 'The')} is {mean:.3f} on average over {T} steps, from {low:.3f} to {high:.3f}."
     units, columns = [f"{unit}" for unit in range(knobs.hidden)], [f"{step}" for step in range(1, min(T, 24) + 1)]
     grid: dict[str, Any] = {"rows": units, "columns": columns, "row_name": "unit", "column_name": "step"}
-    grid |= {"values": m.keep[:24].T.tolist(), "alt": kept, "caption": kept, "quantity": "gate"}
-
+    grid |= {"values": m.keep[:24].T.tolist(), "alt": kept, "caption": kept, "quantity": kind}
+    plain = {"title": "A plain cell has no gate: its state h", "palette": "diverging"}  # h has both signs
+    grid |= plain if knobs.cell == "rnn" else {"title": f"What each unit keeps: {what}"}
     steps, left = tuple(range(1, T + 1)), tuple((m.pushed / m.pushed[0]).tolist())
-    lines = [Series(name="push on first", x=steps, y=left, meaning="measured", quantity="h")]
+    lines = [Series(name="push on first", x=steps, y=left, meaning="measured", quantity=knobs.cell)]
     if knobs.cell != "rnn":
         product = tuple(m.keep[1:].cumprod(0).mean(-1).tolist())
-        lines.append(Series(name="gates' product", x=steps[1:], y=product, meaning="second", quantity="gate"))
+        lines.append(Series(name="gates' product", x=steps[1:], y=product, meaning="second", quantity=kind))
     axes: dict[str, Any] = {"x": Axis(name="step"), "y": Axis(name="relative to the first step", scale="log")}
-
     sizes = counted(knobs)
     count = "Parameters: " + ", ".join(f"{name} {size}" for name, size in sizes.items()) + "."
     group = BarGroup(name="parameters", values=tuple(sizes.values()), quantity="parameters")
     bars: dict[str, Any] = {"categories": tuple(sizes), "y": Axis(name="parameters"), "alt": count, "groups": (group,)}
-    return (
-        Heatmap(id="gates", title=f"What each unit keeps: {what}", **grid),
-        Lines(id="memory", title="What is left of the first step", alt=said, caption=said, series=lines, **axes),
-        Bars(id="cells", title="The three cells at this size", **bars),
-    )
+    left_over = Lines(id="memory", title="What is left of the first step", alt=said, caption=said, series=lines, **axes)
+    return Heatmap(id="gates", **grid), left_over, Bars(id="cells", title="The three cells at this size", **bars)
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
     m = measure(knobs)
     a = answer(knobs, m)
     said = f"After {knobs.length} steps a push on the first input moves h 10^{a['memory']:.1f} times its first effect."
-    kept = f"{a['kept']:.3f} of the old state on average"
-    values = {"c = f * c + i * g": f"f keeps {kept}", "h = (1 - z) * n + z * h": f"z keeps {kept}"}
-    code = [CodeLine(code=line, value=values.get(line, ""), quantity="h") for line in LOOP[knobs.cell]]
+    names = [line[0].replace("h", knobs.cell) for line in LOOP[knobs.cell]]  # each cell has its own formula of h
+    rows = zip(LOOP[knobs.cell], m.seen.mean((0, 2)).tolist(), names, strict=True)
+    code = [CodeLine(code=line, value=f"{mean:.3f} on average", quantity=name) for line, mean, name in rows]
     return Result(summary=said, figures=draw(knobs, m, said), claims=settle(knobs, m), answers=a, code=code)
