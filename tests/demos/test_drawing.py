@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 
@@ -14,7 +15,7 @@ from app.demos.actions import STORED
 from app.demos.drawing import draw
 from app.demos.drawing.comparison import comparison
 from app.demos.drawing.scene import Ruler, ticks
-from app.demos.result import Axis, BarGroup, Bars, Heatmap, Lines, Series, parse
+from app.demos.result import Axis, BarGroup, Bars, Edge, Graph, Heatmap, Lines, Node, Series, parse
 from app.web.numbers import number
 
 DESCRIBED = sorted(STORED.glob("*.json"))
@@ -141,3 +142,18 @@ def _check(view: views.FigureView, preset: str) -> None:
         for name in ("x", "cx"):
             place = shape.attributes.get(name, 0.0)
             assert -20 <= float(place) <= view.scene.width + 20, (preset, view.figure.id, shape)
+
+
+@pytest.mark.parametrize("units", [2, 4, 8])
+def test_labels_of_crossing_edges_do_not_meet(units: int) -> None:
+    nodes = [Node(id=f"{side}{i}", label="", column=1.6 * side, row=i) for side in (0, 1) for i in range(units)]
+    edges = [Edge(source=f"0{i}", target=f"1{j}", label="0.000") for i in range(units) for j in range(min(3, units))]
+    scene = draw(Graph(id="a", title="t", alt="a", nodes=nodes, edges=edges))
+    places = [(shape.attributes["x"], shape.attributes["y"]) for shape in scene.shapes if shape.text == "0.000"]
+    close = [
+        (one, two)
+        for one, two in itertools.combinations(places, 2)
+        if abs(float(one[0]) - float(two[0])) < 30 and abs(float(one[1]) - float(two[1])) < 12
+    ]
+    assert len(places) == len(edges)
+    assert not close

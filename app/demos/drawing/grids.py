@@ -10,6 +10,13 @@ from app.web.numbers import number
 
 STEPS = 10
 RADIUS, TALL = 18.0, 84.0
+# Shares of an edge at which its label may stand, from the middle outwards.
+SPOTS = tuple(0.5 + side * step / 50 for step in range(13) for side in (-1, 1))
+
+Place = tuple[float, float]
+Places = dict[str, Place]
+Ends = tuple[Place, Place]
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def heatmap(figure: Heatmap, width: float = WIDTH) -> Scene:
@@ -170,13 +177,14 @@ def graph(figure: Graph) -> Scene:
     places = {n.id: (margin + (n.column - min(columns)) * wide, 28 + (n.row - min(rows)) * TALL) for n in figure.nodes}
     for edge in figure.edges:
         _edge(canvas, edge, places)
+    _edge_labels(canvas, figure, places)
     for node in figure.nodes:
         _node(canvas, node, *places[node.id])
     width = 2 * margin + (max(columns) - min(columns)) * wide
     return Scene(width, 82 + (max(rows) - min(rows)) * TALL, tuple(canvas.shapes))
 
 
-def _edge(canvas: Canvas, edge: Edge, places: dict[str, tuple[float, float]]) -> None:
+def _edge(canvas: Canvas, edge: Edge, places: Places) -> None:
     (a, b), (c, d) = places[edge.source], places[edge.target]
     canvas.add(
         "path",
@@ -184,9 +192,55 @@ def _edge(canvas: Canvas, edge: Edge, places: dict[str, tuple[float, float]]) ->
         d=f"M{a:.1f} {b:.1f}L{c:.1f} {d:.1f}",
         title=f"{edge.source} → {edge.target} {edge.label}".strip(),
     )
-    if edge.label:
-        lift = 6 if b == d else -4
-        canvas.add("text", "tick middle halo", x=(a + c) / 2, y=(b + d) / 2 - lift, text=edge.label)
+
+
+def _edge_labels(canvas: Canvas, figure: Graph, places: Places) -> None:
+    """Each label stands on its own edge, at the spot where it covers the fewest other texts and edges."""
+    fixed = [box for node in figure.nodes for box in _node_boxes(node, *places[node.id])]
+    ends = [(places[edge.source], places[edge.target]) for edge in figure.edges]
+    chosen: dict[int, Box] = {}
+    for index in [*range(len(ends))] * 2:  # the second time round a label sees those that came after it
+        label = figure.edges[index].label
+        if label:
+            taken = [*fixed, *(box for other, box in chosen.items() if other != index)]
+            chosen[index] = _best_spot(label, ends[index], taken, ends[:index] + ends[index + 1 :])
+    for index, (left, top, right, bottom) in chosen.items():
+        x, y = (left + right) / 2, (top + bottom) / 2 + 4
+        canvas.add("text", "tick middle halo", x=x, y=y, text=figure.edges[index].label)
+
+
+def _best_spot(label: str, ends: Ends, taken: list[Box], edges: list[Ends]) -> Box:
+    (a, b), (c, d) = ends
+    half = text_width(label) / 2
+    boxes = [_box(a + (c - a) * share, b + (d - b) * share, half) for share in SPOTS]
+    return min(boxes, key=lambda box: 20 * sum(_meet(box, one) for one in taken) + _crossed(box, edges))
+
+
+def _box(x: float, y: float, half: float) -> Box:
+    return x - half, y - LINE_HEIGHT / 2, x + half, y + LINE_HEIGHT / 2
+
+
+def _node_boxes(node: Node, x: float, y: float) -> list[Box]:
+    """The circle, and the lines of text under it."""
+    lines = wrapped(node.value, 8) if node.value else ()
+    under = [_box(x, y + RADIUS + 10 + LINE_HEIGHT * i, text_width(line) / 2) for i, line in enumerate(lines)]
+    return [(x - RADIUS, y - RADIUS, x + RADIUS, y + RADIUS), *under]
+
+
+def _meet(one: Box, two: Box) -> bool:
+    return one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+
+
+def _crossed(box: Box, edges: list[Ends]) -> int:
+    """How many edges pass through a box."""
+    left, top, right, bottom = box
+    crossed = 0
+    for (a, b), (c, d) in edges:
+        near, far = max(left, min(a, c)), min(right, max(a, c))
+        if near <= far:
+            ends = (b, d) if a == c else tuple(b + (d - b) * (x - a) / (c - a) for x in (near, far))
+            crossed += min(ends) < bottom and top < max(ends)
+    return crossed
 
 
 def _node(canvas: Canvas, node: Node, x: float, y: float) -> None:
