@@ -2,7 +2,7 @@ r"""Why divide by the root of d
 
 For independent entries of unit variance, $q\cdot k$ is a sum of $d$ terms of variance 1: its variance is $d$. Softmax
 of such scores saturates as $d$ grows: one key takes all, and the Jacobian $\operatorname{diag}(p)-pp^\top$, through
-which every gradient passes, shrinks. Dividing by $\sqrt d$ keeps the variance at 1; dividing by $d$ flattens the map.
+which gradients reach queries and keys, shrinks. Dividing by $\sqrt d$ keeps the variance at 1; by $d$ flattens the map.
 That speaks of initialisation: once a key aligns with its query, $q\cdot k$ has a *mean* that grows like $d$, and $1/d$
 is the scale that keeps it fixed. Overflow plays no part: softmax subtracts the largest score.
 
@@ -116,7 +116,8 @@ def draw_scores(knobs: Knobs, s: Attention) -> Bars:
     share = torch.histc(s.scaled, 21, -3 * width, 3 * width) / s.scaled.numel()  # (21,)
     bins = [f"{(bin - 10) * 6 / 21 * width:.2g}" for bin in range(21)]
     groups = (BarGroup(name="scores", values=share.tolist(), meaning=MEANINGS[knobs.scale], quantity="scaled"),)
-    says = f"{s.scaled.numel()} scores scaled by {knobs.scale} spread by {width:.3g} around {s.scaled.mean():.2g}."
+    made = "unscaled scores" if knobs.scale == "none" else f"scores times {knobs.scale}"
+    says = f"{s.scaled.numel():,} {made}: mean {s.scaled.mean():.2g}, standard deviation {width:.3g}."
     title, y = "Histogram of the scores that enter softmax", Axis(name="share of scores", low=0)
     return Bars(id="scores", title=title, alt=says, caption=says, categories=bins, y=y, groups=groups)
 
@@ -163,7 +164,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     s, d = Attention(knobs, lab), knobs.d
     sharp, rooted = measure(s.scaled), measure(s.scores / math.sqrt(d))
     variance, width = s.raw.square().mean().item(), s.scaled.std().item()
-    says = f"Variance of q·k {variance:.3g}; scaled by {knobs.scale}, the largest weight averages {sharp.largest:.2f}."
+    says = f"Variance of q·k {variance:.3g}; scale {knobs.scale}: the largest weight averages {sharp.largest:.2f}."
     figures = (draw_scores(knobs, s), draw_row(knobs, s), draw_curves(s), draw_jacobian(s))
     answers: dict[str, result.Scalar] = {"variance": variance, "largest": sharp.largest, "width": width}
     answers |= {"own": s.scaled[..., 0].mean().item(), "largest_score": s.per_d[1024].abs().max().item()}

@@ -2,10 +2,9 @@ r"""Several heads
 
 Each head projects the tokens to $d/h$ numbers, attends with a map of its own, and the output projection adds up one
 part per head. Parameters and multiplications are those of a single head; the number of stored maps grows. The same
-lines settle what a bias does, what a boolean mask means to two functions of torch, what `is_causal` does to one new
-query, and what length costs (multiplications are counted; milliseconds are this machine's, and no seed fixes them).
-
-Source: Vaswani et al. 2017, section 3.2.2; Brunner et al. 2020, section 3 (two maps, one output); torch documentation:
+lines settle what biases do, what a boolean mask means to two functions of torch, what `is_causal` does to new queries,
+and what length costs (scores and mixing; milliseconds are this machine's, and no seed fixes them).
+Source: Vaswani et al. 2017, section 3.2.2; Brunner et al. 2020, On Identifiability in Transformers; torch:
 nn.MultiheadAttention (attn_mask), nn.functional.scaled_dot_product_attention (attn_mask, is_causal)
 """
 
@@ -82,8 +81,9 @@ def other_row(row: Tensor, values: Tensor) -> tuple[Tensor, int]:
 def time_attention(tokens: int) -> tuple[int, int, float]:
     """Tokens, multiplications and milliseconds, the fastest of a few tries."""
     x = torch.randn(tokens, 64)
+    pairs = (x @ x.T).numel()  # each scores 64 terms, then its weight mixes 64 entries
     spells = timeit.repeat(lambda: torch.softmax(x @ x.T / 8, -1) @ x, number=1, repeat=1 + 1024 // tokens)
-    return tokens, 2 * tokens * x.numel(), round(1000 * min(spells), 2)
+    return tokens, 2 * 64 * pairs, round(1000 * min(spells), 2)
 
 
 def claim(id: str, says: str, error: Tensor, quantity: str, domain: str = "") -> Claim:
@@ -108,7 +108,7 @@ def settle(knobs: Knobs, s: Heads, counted: list[int], growth: float) -> tuple[C
         claim("allowed", "The function attends only where the mask is True.", s.allowed[~s.future], "mask"),
         claim("newest", "is_causal=True counts from the oldest key.", s.newest[knobs.queries :].sum(), "newest"),
         claim("two-maps", "Two rows of head 0 give one output.", (s.other - s.row) @ s.V[0], "other", pinned),
-        claim("quadratic", "Multiplications grow as length squared.", excess, "work", untimed),
+        claim("quadratic", "Scores and mixing grow as length squared.", excess, "work", untimed),
         outcome("query-bias", "A query bias counts.", query, "above 0", query > 0, domain=still, quantity="query"),
         outcome("idle", "The weight 0.9 adds less than 0.1 does.", heavy, light, heavy < light, domain=long),
     )
@@ -141,7 +141,7 @@ def draw_entropy(s: Heads) -> Bars:
 
 def draw_removal(s: Heads, removed: list[int], lost: float) -> Bars:
     change = s.parts.norm(dim=(1, 2)) / s.in_torch.norm()  # (H,), of the output without this head
-    says = f"Without one head {change.min():.0%} – {change.max():.0%} change; without {removed or 'none'}: {lost:.0%}."
+    says = f"A head less changes {change.min():.0%} – {change.max():.0%}; now without {removed or 'none'}: {lost:.0%}."
     return draw_bars("removal", "What a removed head changes", says, Axis(name="share of output", low=0), output=change)
 
 
@@ -176,7 +176,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     removed = [head for head in range(H) if head in knobs.ablate]
     lost = s.parts[removed].sum(0).norm().item() / s.in_torch.norm().item()
     says = f"{H} heads of width {s.width}, {counted[0]} parameters; removed heads carry {lost:.0%} of the output."
-    alt = f"{len(times)} lengths. Multiplications grow {ratio:.0f}-fold; milliseconds are this machine's, in this run."
+    alt = f"{len(times)} lengths: multiplications grow {ratio:.0f}-fold. Milliseconds are this machine's, in this run."
     columns, title = ("tokens", "multiplications", "ms, this machine"), "What length costs"
     table = result.TableFigure(id="length", title=title, alt=alt, caption=alt, columns=columns, rows=times)
     pictures = draw_maps(s), draw_entropy(s), draw_removal(s, removed, lost), draw_cost(knobs, counted)

@@ -115,7 +115,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> list[Claim]:
         ("breaks", "Untrained: either breaks it.", "moved", 1e-3, 1e3, told, "untrained layers with either"),
         ("between", "A swap changes two, masked also all between.", "changed", swap, swap, not placed, "bare tokens"),
         ("chance", "Without either, order is a coin flip.", "accuracy", 0.38, 0.62, coin, "order without either"),
-        ("solved", "With positions it is learned.", "accuracy", least, 1, good, "training: positions, scale, no mask"),
+        ("solved", "Positions beat guesses by far.", "accuracy", least, 1, good, "training: positions, scale, no mask"),
         ("ordered", "A causal mask alone gives the order away.", "accuracy", 0.9, 1, late, "order behind a mask"),
         ("stuck", "Without positions reversing is guesswork.", "accuracy", 0, 0.45, bag, "reversing without positions"),
         ("half", "A causal mask lets half be reversed.", "accuracy", 0.4, 0.65, half, "reversing, masked, d above 16"),
