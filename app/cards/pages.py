@@ -97,7 +97,7 @@ async def decide(
         if change == "accept":
             chosen = topic if topic in TOPICS else TOPICS[-1]
             slug = actions.accept(session, draft_id, now, topic=chosen, difficulty=difficulty)
-            return f"Accepted: it is studied from now on as “{slug}”."
+            return f"Accepted under {chosen}: “{slug}” is studied from now on."
         if change == "discard":
             actions.discard(session, draft_id)
             return "Discarded."

@@ -165,10 +165,10 @@ def _asking(
         stored = queries.stored_result(session, demo.slug, chosen.slug)
     before = views.result_view(demo, stored, stored=True, hides=thumbs.hidden(chosen, stored)) if stored else None
     asked = Asked(predicting.prompt(question.asked, question.knobs), question.asked, turn, question.knobs, before)
-    return render.page(
-        "demos/demo.html",
-        DemoPage(demo, chosen, views.controls(demo, question.knobs), asked, None, None, "", "", "", strip),
-    )
+    status = request.app.state.engine.status()
+    notice = "" if status.state == "ready" else status.says
+    controls = views.controls(demo, question.knobs)
+    return render.page("demos/demo.html", DemoPage(demo, chosen, controls, asked, None, None, "", notice, "", strip))
 
 
 @router.post("/demos/{slug}/predict")
@@ -235,8 +235,9 @@ async def _show(
     lab: Lab = request.app.state.lab
     try:
         if wait:
-            if lab.runs.engine.status().state != "ready":
-                raise Unavailable("The lab is still being set up.")
+            status = lab.runs.engine.status()
+            if status.state != "ready":
+                raise Unavailable(status.says or "The lab is still being set up.")
             result = await until_gone(request, lab.measure(demo, knobs, actions.owner_of(viewer)))
             return Shown(views.result_view(demo, parse(dict(result))), answers=actions.numbers(result["answers"]))
         job = actions.job_for(demo, knobs, actions.owner_of(viewer), lab.limit_seconds, lab.memory_mb)

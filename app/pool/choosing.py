@@ -20,7 +20,7 @@ SETTING_UP = "The lab is being set up: cards can be studied, demos show stored p
 def engine(settings: Settings) -> Engine:
     """The embedded pool; one that waits for torch to be installed; or one that refuses with the reason."""
     if not settings.pool:
-        return OffEngine("The pool is switched off here; pictures are stored ones.")
+        return OffEngine("The workers are switched off here: cards ask for no prediction, pictures show earlier runs.")
     try:
         made = embedded(settings)
     except SetupError as error:

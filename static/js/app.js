@@ -28,7 +28,10 @@
     if (name === "Enter" && event.target.closest("summary, button, a")) return;
     const found = [...document.querySelectorAll("[data-key]")].find(
       (one) => one.dataset.key.split(" ").includes(name) && !one.disabled && one.offsetParent !== null);
-    if (!found) return;
+    if (!found) {
+      if (/^[\d.,+−-]$/.test(name)) document.getElementById("prediction")?.focus();
+      return;
+    }
     event.preventDefault();
     found.click();
   });
@@ -144,7 +147,12 @@
   }
   document.addEventListener("toggle", () => prepareScrolling(document), true);
   addEventListener("resize", () => prepareScrolling(document));
-  const ready = () => prepare(document);
+  /* On a phone the knobs stand above what was just predicted. */
+  const ready = () => {
+    prepare(document);
+    const settled = document.querySelector(".bench .settled");
+    if (settled && settled.getBoundingClientRect().top > innerHeight / 2) settled.scrollIntoView();
+  };
   if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", ready); else ready();
   /* Trouble stands above the page, which stays as it was, until the next request. */
   const problems = () => document.getElementById("problems");
