@@ -96,11 +96,11 @@ def draw_temperatures(knobs: Knobs, m: Measured) -> tuple[Lines, Lines]:
 
 def draw_jacobian(knobs: Knobs, m: Measured) -> Heatmap:
     off = (m.jacobian - m.jacobian.diag().diag()).abs().max()
-    cells: dict[str, Any] = {"rows": NAMES, "columns": NAMES, "values": m.jacobian.tolist(), "palette": "diverging"}
-    cells |= {"row_name": "output", "column_name": "score", "show_values": True, "quantity": "J"}
-    said = f"Off the diagonal up to {off:.3f}: {'classes compete' if off else 'no class feels another score'}."
+    cells: dict[str, Any] = {"rows": NAMES, "columns": NAMES, "values": (m.jacobian.round(decimals=4) + 0).tolist()}
+    cells |= {"row_name": "output", "column_name": "score", "palette": "diverging", "show_values": True}
+    said = f"Off the diagonal up to {off:.3g}: {'classes compete' if off else 'no class feels another score'}."
     title, alt = f"Jacobian of the {knobs.head}", f"Its diagonal is {m.jacobian.diag().numpy().round(3)}. {said}"
-    return Heatmap(id="jacobian", title=title, alt=alt, caption=said, **cells)
+    return Heatmap(id="jacobian", title=title, alt=alt, caption=said, quantity="J", **cells)
 
 
 def draw_overflow(knobs: Knobs, m: Measured) -> Lines:
@@ -136,9 +136,9 @@ def draw_argmax(knobs: Knobs, m: Measured) -> tuple[Heatmap, TableFigure]:
     picks = {"argmax()": m.table.argmax(), "argmax(dim=0)": m.table.argmax(0), "argmax(dim=1)": m.table.argmax(1)}
     rows = [(call, str(tuple(pick.shape)), str(pick.tolist())) for call, pick in picks.items()]
     alt = "; ".join(f"{call} has shape {shape}: {found}" for call, shape, found in rows)
-    heads, chosen = ("call", "shape", "positions"), [list(axes).index(knobs.dim)]
+    heads, chosen, few = ("call", "shape", "positions"), [list(axes).index(knobs.dim)], knobs.classes < 9
     return (
-        Heatmap(id="table", title="Clear cells win", alt=said, quantity="picks", show_values=knobs.classes < 9, **grid),
+        Heatmap(id="table", title="Clear cells win", alt=said, caption=said, quantity="picks", show_values=few, **grid),
         TableFigure(id="picks", title="The named axis goes", alt=alt, columns=heads, rows=rows, highlight=chosen),
     )
 

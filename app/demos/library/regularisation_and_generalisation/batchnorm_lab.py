@@ -195,6 +195,6 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     a |= {"loss": normed[-1], "plain_loss": plain[-1], "steady": steady[-1], "row_means": len(x.mean(1))}
     a |= {"lower_loss": "with batch norm" if normed[-1] < plain[-1] else "without", "cells": x.numel()}
     figures += [draw_noise(noise), draw_losses(kind, normed, plain)]
-    says = f"Running mean {means[-1]:.3f}, noise with 4 rows {noise[4]:.3f}, final loss {normed[-1]:.3f}."
+    says = f"Batch norm: running mean {means[-1]:.3f}, noise at 4 rows {noise[4]:.3f}. Loss ({kind}): {normed[-1]:.3f}."
     code = lines_that_ran(knobs, x, hand, a)
     return Result(summary=says, figures=figures, claims=settle(knobs, a), answers=a, code=code)

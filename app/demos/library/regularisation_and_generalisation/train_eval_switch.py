@@ -140,7 +140,7 @@ def bars(id: str, title: str, axis: str, says: str, groups: dict[str, list[float
 
 def draw_settings(knobs: Knobs, six: dict[tuple[str, str], dict[str, Any]], a: dict[str, Any]) -> TableFigure:
     names, title = ("mode", "context", "differ by", "drift", "gradient"), "Six settings, two passes each"
-    rows = tuple((m, c.removesuffix("_mode"), *(f"{r[x]:.3g}" for x in FIELDS)) for (m, c), r in six.items())
+    rows = tuple((m, c.removesuffix("_mode"), *(f"{r[x]:.4g}" for x in FIELDS)) for (m, c), r in six.items())
     here = (list(six).index((knobs.mode, knobs.context)),)
     says = f"The running mean drifts by {a['train_drift']:.3g} in train mode, by {a['eval_drift']:.3g} in eval mode."
     return TableFigure(id="settings", title=title, alt=says, caption=says, columns=names, rows=rows, highlight=here)
