@@ -1,11 +1,11 @@
 r"""Convolution four ways
 
-A layer slides a kernel over the image and takes the dot product of kernel and patch, summed over the channels:
-$y_{f,r,c} = \sum_{k,i,j} K_{fkij}\, x_{k,r+i,c+j}$. That is cross-correlation; mathematical convolution turns the
-kernel by 180° first. Loops, `F.unfold` with one matrix product, and one sparse matrix with tied entries all give what
-`F.conv2d` gives. A shifted image gives the shifted output: exactly with circular padding and stride 1, away from the
-border with zeros, and nowhere when the stride does not divide the shift.
-Source: Goodfellow, Bengio and Courville 2016, sections 9.1–9.3; Dumoulin and Visin 2016, section 2; torch: nn.Conv2d
+A layer slides a kernel over the image and takes the dot product of kernel and patch, summed over the channels: with
+stride 1, $y_{f,r,c} = \sum_{k,i,j} K_{fkij}\, x_{k,r+i,c+j}$. That is cross-correlation; mathematical convolution turns
+the kernel by 180° first. Loops, `F.unfold` with one matrix product, and one sparse matrix with tied entries all give
+what `F.conv2d` gives. A shifted image gives the shifted output: exactly with circular padding and stride 1, away from
+the border with zeros, and in general nowhere when the stride does not divide the shift.
+Source: Goodfellow et al. 2016, sections 9.1 and 9.2; Dumoulin and Visin 2016, section 2; torch: nn.Conv2d
 """
 
 from itertools import product
@@ -19,9 +19,7 @@ from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, numbers, seed, switch
 from app.demos.result import Claim, CodeLine, Heatmap, ImageGrid, Picture, Result, identity, outcome
 
-CODE = {"loops": "y[f, r, c] += K[f, k, i, j] * x[k, r + i, c + j]", "matrix": "matrix @ x.flatten()"}
-CODE["unfold"] = "K.flatten(1) @ F.unfold(x, 3)"
-ABOUT = {"loops": "loops", "matrix": "matrix", "unfold": "unfold", "shifts": "gap", "border": "gap"}
+ABOUT = {"shifts": "gap", "border": "gap", "constant": "added"}  # a claim's quantity, else its own name
 
 
 class Knobs(Parameters):
@@ -78,8 +76,7 @@ def product_of_spectra(x: Tensor, given: Tensor) -> Tensor:
     """The mathematical convolution on a ring, (filters, n, n)."""
     n = x.shape[-1]
     wide = F.pad(given, [0, n - 3, 0, n - 3]).roll((-1, -1), (-2, -1))  # (filters, C, n, n), its middle at (0, 0)
-    spectrum = (torch.fft.fft2(x) * torch.fft.fft2(wide)).sum(1)
-    convolved: Tensor = torch.fft.ifft2(spectrum).real
+    convolved: Tensor = torch.fft.ifft2((torch.fft.fft2(x) * torch.fft.fft2(wide)).sum(1)).real
     return convolved
 
 
@@ -92,7 +89,7 @@ def shift_gap(out: Tensor, moved: Tensor, knobs: Knobs) -> Tensor:
     return min(gaps, key=lambda gap: float(gap.max()))  # the shift of the output that fits best
 
 
-def seen_by_two_layers(stride: int) -> int:
+def field_of_two(stride: int) -> int:
     """Pixels of a line that reach the first output of the second layer."""
     pixels, ones = torch.eye(31)[:, None], torch.ones(1, 1, 3)  # (31, 1, 31): one lit pixel each
     once = F.conv1d(pixels, ones, stride=stride)
@@ -110,8 +107,8 @@ class Measured(NamedTuple):
     gap: Tensor  # (W, at most W)
     matrix: Tensor  # (filters · W · W, C · n · n)
     off: dict[str, float]  # largest error of each way
+    change: Tensor  # (filters, W, W), of the brighter image less ``out``
     copies: float  # numbers in the columns of F.unfold over numbers in the image
-    brightened: float  # largest change of an output
     where: str  # the output just shifts
 
 
@@ -129,9 +126,9 @@ def measure(knobs: Knobs, lab: Lab) -> Measured:
     errors |= {"shifts": gap, "border": gap[:, 1:-1], "turn": K - K.flip(-1, -2)}
     errors |= {"spectra": spectra - out if spectra.shape == out.shape else torch.zeros(1)}  # else out of its domain
     off = {name: largest(error) for name, error in errors.items()}
-    inside = "away from the border" if knobs.shift % knobs.stride == 0 and off["border"] < 1e-9 else "nowhere"
-    where = "everywhere" if off["shifts"] < 1e-9 else inside
-    return Measured(x, out, moved, gap, matrix, off, columns.numel() / x.numel(), largest(change), where)
+    where = "away from the border" if knobs.shift % knobs.stride == 0 and off["border"] < 1e-9 else "nowhere"
+    where = "everywhere" if off["shifts"] < 1e-9 else where
+    return Measured(x, out, moved, gap, matrix, off, change, columns.numel() / x.numel(), where)
 
 
 def wraps(knobs: Knobs) -> bool:
@@ -140,43 +137,42 @@ def wraps(knobs: Knobs) -> bool:
 
 
 def settle(knobs: Knobs, off: dict[str, float]) -> list[Claim]:
-    whole, ring = knobs.shift % knobs.stride == 0, wraps(knobs)
+    whole, ring, gap = knobs.shift % knobs.stride == 0, wraps(knobs), off["shifts"]
     exact = "" if ring or (whole and knobs.padding == "none") else "A border of zeros or the stride is in the way."
     zero = "" if whole and knobs.padding == "zero" else "It is about zero padding and a shift of whole strides."
     fourier = "" if ring and knobs.stride == 1 and knobs.flip_kernel else "Spectra need a ring, stride 1 and the flip."
     odd = "" if not whole and any(knobs.kernel) else "The shift is a whole number of strides, or the kernel is 0."
     facts = {
         "loops": ("The loops give what F.conv2d gives.", ""),
-        "matrix": ("So does one matrix that repeats the kernel's weights.", ""),
+        "matrix": ("One matrix that repeats the kernel's weights gives it too.", ""),
         "unfold": ("So does F.unfold with one matrix product.", ""),
         "constant": ("Inside, brightness b adds b times the sum of the weights.", ""),
         "shifts": ("A shifted image gives the shifted output.", exact),
-        "border": ("With zeros it does so away from the border.", zero),
-        "spectra": ("Flipped, it is a product of spectra.", fourier),
+        "border": ("With zero padding it does so away from the border.", zero),
+        "spectra": ("With the flipped kernel it is a product of spectra.", fourier),
     }
-    claims = [identity(k, says, off[k], 1e-12, domain=why, quantity=ABOUT.get(k)) for k, (says, why) in facts.items()]
-    says, gap = "Between two strides no shift of the output fits.", off["shifts"]
-    return [*claims, outcome("stride", says, gap, 0, gap > 1e-6, domain=odd, quantity="gap")]
+    claims = [identity(k, says, off[k], 1e-12, domain=d, quantity=ABOUT.get(k, k)) for k, (says, d) in facts.items()]
+    never = "Between two strides no shift of the output fits."
+    return [*claims, outcome("stride", never, gap, 0, gap > 1e-6, domain=odd, quantity="gap")]
 
 
 def draw(knobs: Knobs, m: Measured) -> tuple[ImageGrid, Heatmap, Heatmap]:
     W, n, gap = len(m.out[0]), knobs.size, m.off["shifts"]
-    seen = {"image": m.x, "output": m.out, "of the shifted": m.moved}
+    seen = {"image": m.x, "output": m.out, "of the shifted": m.moved, "added by brightness": m.change}
     images = [Picture(label=label, pixels=tensor[0].tolist()) for label, tensor in seen.items()]
-    views = f"A bright block on {n} × {n} pixels, its output of {W} × {W}, and that after a shift by {knobs.shift}."
-    missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}; equal {m.where}."
+    views = f"A bright block on {n} × {n} pixels, its {W} × {W} output, that after a shift by {knobs.shift},"
+    views += f" and what {knobs.brightness} more brightness adds to the output: at most {largest(m.change):.3g}."
+    missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}; it follows {m.where}."
     used = f"{int(m.matrix.count_nonzero())} of {m.matrix.numel()} entries are not 0; shown are the first 24 × 24."
     names, corner = [str(i) for i in range(24)], m.matrix[:24, :24]
     cells: dict[str, Any] = {"rows": names[:W], "columns": names[W - len(m.gap[0]) : W], "values": m.gap.tolist()}
     dense: dict[str, Any] = {"rows": names[: len(corner)], "columns": names, "values": corner.tolist()}
-    gap_title, dense_title = "Where the output did more than shift", "A corner of the layer as one matrix"
     cells |= {"row_name": "row", "column_name": "column", "quantity": "gap"}
     dense |= {"row_name": "output", "column_name": "pixel", "quantity": "matrix", "palette": "diverging"}
-    return (
-        ImageGrid(id="images", title="What the layer sees and returns", alt=views, caption=views, images=images),
-        Heatmap(id="gap", title=gap_title, alt=missed, caption=missed, **cells),
-        Heatmap(id="matrix", title=dense_title, alt=used, caption=used, **dense),
-    )
+    pictures = ImageGrid(id="images", title="What the layer sees and returns", alt=views, caption=views, images=images)
+    more = Heatmap(id="gap", title="Where the output did more than shift", alt=missed, caption=missed, **cells)
+    title = "A corner of the layer as one matrix"
+    return pictures, more, Heatmap(id="matrix", title=title, alt=used, caption=used, **dense)
 
 
 def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
@@ -185,16 +181,20 @@ def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
     a: dict[str, Any] = {"where": m.where, "side": W, "divided": n // knobs.stride, "forgot_one": W - 1}
     a |= {"parameters": count, "without_bias": count - knobs.filters, "one_channel": knobs.filters * 10}
     a |= {"entries": m.matrix.numel(), "used": int(m.matrix.count_nonzero()), "pixels": n * n, "copies": m.copies}
-    a |= {"border_change": m.brightened, "twice_border": 8 * knobs.brightness}
-    a |= {"field": seen_by_two_layers(knobs.stride)}
+    a |= {"border_change": largest(m.change), "twice_border": 8 * knobs.brightness, "field": field_of_two(knobs.stride)}
     return a | {"wrapped": m.off["shifts"] * wraps(knobs), "agreeing": any(knobs.kernel) and m.off["turn"] == 0}
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
     m = measure(knobs, lab)
-    said = f"A shift of {knobs.shift} with stride {knobs.stride} and padding {knobs.padding}: "
-    said += f"the output just shifts {m.where}."
-    differs = {name: f"differs from F.conv2d by {m.off[name]:.1e}" for name in CODE}
-    code = [CodeLine(code=line, value=differs[name], quantity=name) for name, line in CODE.items()]
-    figures, claims, answers = draw(knobs, m), settle(knobs, m.off), answer(knobs, m)
-    return Result(summary=said, figures=figures, claims=claims, answers=answers, code=code)
+    by = {name: f"differs from F.conv2d by {error:.2g}" for name, error in m.off.items()}
+    rows = [("K = K.flip(-1, -2)", "turned by 180°", "turn")] * knobs.flip_kernel
+    rows += [("y[f, r, c] += K[f, k, i, j] * p[k, s * r + i, s * c + j]", by["loops"], "loops")]
+    rows += [("columns = F.unfold(p, 3, stride=s)", f"{m.copies:.4g} times the image's numbers", "columns")]
+    rows += [("y = K.flatten(1) @ columns", by["unfold"], "unfold"), ("y = M @ x.flatten()", by["matrix"], "matrix")]
+    rows += [("gap = (layer(x.roll(d)) - y.roll(t)).abs()", f"up to {m.off['shifts']:.3g}", "gap")]
+    rows += [("added = layer(x + b) - y", f"up to {largest(m.change):.3g}", "added")]
+    code = [CodeLine(code=line, value=value, quantity=quantity) for line, value, quantity in rows]
+    said = f"Shift {knobs.shift}, stride {knobs.stride}, padding {knobs.padding}: the output follows {m.where}."
+    a, claims = answer(knobs, m), settle(knobs, m.off)
+    return Result(summary=said, figures=draw(knobs, m), claims=claims, answers=a, code=code)
