@@ -49,9 +49,9 @@ def torch_dropout(knobs: Knobs, x: Tensor, training: bool) -> Tensor:
 
 def grid(id: str, title: str, values: Tensor, dropped: Tensor) -> Heatmap:
     says = f"{int(dropped.sum())} of 64 cells are zero, the largest value is {values.max():.4g}."
-    words = {"id": id, "title": title, "alt": says, "caption": says, "quantity": id}
+    words = {"id": id, "title": title, "alt": says, "caption": says, "quantity": id, "row_name": "row"}
     cells, hatched, names = tuple(map(tuple, values.tolist())), tuple(map(tuple, dropped.tolist())), tuple("12345678")
-    return Heatmap(rows=names, columns=names, values=cells, hatched=hatched, low=0, **words)
+    return Heatmap(rows=names, columns=names, values=cells, hatched=hatched, low=0, column_name="unit", **words)
 
 
 def averages(unit: Tensor, relu: Tensor, eval_output: float, keep: float, deviation: float) -> Lines:
@@ -187,7 +187,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     }
     shown = {"train": y[0], "monte carlo": y.mean(0), "eval": evaluated[0] * eval_scale}[knobs.mode]
     figures = (
-        grid("layer", f"The layer's output, {knobs.mode}", shown, shown == 0),
+        grid("layer", f"The layer's output in {knobs.mode} mode", shown, shown == 0),
         grid("gradient", "The gradient of the layer's sum", gradient, dead),
         averages(y[:, 0, 0], (y[:, 0] @ w).relu(), 2 * eval_scale, keep, a["deviation"]),
         histogram(behind, probability, eval_scale),
