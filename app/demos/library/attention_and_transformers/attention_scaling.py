@@ -103,11 +103,11 @@ def settle(knobs: Knobs, s: Attention) -> tuple[Claim, ...]:
     return (
         identity("jacobian", "Softmax's Jacobian is diag(p) - p p'.", wrong, 1e-12, quantity="jacobian"),
         identity("default", "Torch's attention divides by the root of d by default.", s.gap, 1e-12, quantity="torch"),
-        near("variance", "q·k has variance d.", variance, ideal, five_errors * ideal, free),
-        near("width", "Scaled scores spread by root d times the scale.", width, wide, five_errors * wide, free),
+        near("variance", "q·k has variance d times spread⁴.", variance, ideal, five_errors * ideal, free),
+        near("width", "Scaled scores spread by √d · spread² · scale.", width, wide, five_errors * wide, free),
         near("flat", "With the root, d = 16 and 1024 have one entropy.", max(rooted) - min(rooted), 0, 0.2, free),
         outcome("saturates", "Unscaled, the Jacobian shrinks with d.", fall, "under 0.5", fall < 0.5, 0, unit),
-        near("aligned", "The aligned key's mean grows like d.", own, mean, slack, straight),
+        near("aligned", "The aligned key scores alignment · d · spread² · scale.", own, mean, slack, straight),
     )
 
 

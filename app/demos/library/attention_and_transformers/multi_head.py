@@ -139,9 +139,9 @@ def draw_entropy(s: Heads) -> Bars:
     return draw_bars("heads", "Entropy of each head", says, Axis(name="nats", low=0), weights=entropy)
 
 
-def draw_removal(s: Heads, removed: list[int], lost: float) -> Bars:
+def draw_removal(s: Heads, lost: float) -> Bars:
     change = s.parts.norm(dim=(1, 2)) / s.in_torch.norm()  # (H,), of the output without this head
-    says = f"A head less changes {change.min():.0%} – {change.max():.0%}; now without {removed or 'none'}: {lost:.0%}."
+    says = f"Removing one changes {change.min():.0%} – {change.max():.0%}; those removed now carry {lost:.0%}."
     return draw_bars("removal", "What a removed head changes", says, Axis(name="share of output", low=0), output=change)
 
 
@@ -164,8 +164,8 @@ def draw_heavy(knobs: Knobs) -> Bars:
 def draw_two_maps(s: Heads) -> Bars:
     drift, apart = ((s.other - s.row) @ s.V[0]).abs().max(), (s.other - s.row).abs().sum() / 2
     says = f"Free directions: {s.free}. Here {apart:.2f} of the weight moves elsewhere, the output by {drift:.1g}."
-    y, title = Axis(name="weight of head 0", low=0), "The last token's row and another, one output"
-    return draw_bars("two-maps", title, says, y, row=s.row, other=s.other)
+    y, keys = Axis(name="weight of head 0", low=0), [str(key + 1) for key in range(len(s.row))]
+    return draw_bars("two-maps", "Last token's row and another, one output", says, y, keys, row=s.row, other=s.other)
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
@@ -179,7 +179,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     alt = f"{len(times)} lengths: multiplications grow {ratio:.0f}-fold. Milliseconds are this machine's, in this run."
     columns, title = ("tokens", "multiplications", "ms, this machine"), "What length costs"
     table = result.TableFigure(id="length", title=title, alt=alt, caption=alt, columns=columns, rows=times)
-    pictures = draw_maps(s), draw_entropy(s), draw_removal(s, removed, lost), draw_cost(knobs, counted)
+    pictures = draw_maps(s), draw_entropy(s), draw_removal(s, lost), draw_cost(knobs, counted)
     figures = (*pictures, draw_two_maps(s), draw_heavy(knobs), table)
     answers: dict[str, result.Scalar] = {f"{name}_change": x.abs().max().item() for name, x in s.moved.items()}
     answers |= {"parameters": counted[0], "times": H * counted[0], "stored": H * T * T, "one": T * T, "lost": lost}

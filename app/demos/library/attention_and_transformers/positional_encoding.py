@@ -111,9 +111,9 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> list[Claim]:
     rows: tuple[tuple[str, str, str, float, float, bool, str], ...] = (
         ("rotation", "Sinusoids: a step turns every pair alike.", "turned", 0, 1e-12, True, ""),
         ("distance", "Sinusoids: dot products depend on the distance.", "spread", 0, 1e-12, True, ""),
-        ("equivariant", "No position, no mask: outputs follow a shuffle.", "moved", 0, 1e-12, blind, "having neither"),
-        ("breaks", "Untrained: either breaks it.", "moved", 1e-3, 1e3, told, "untrained layers with either"),
-        ("between", "A swap changes two, masked also all between.", "changed", swap, swap, not placed, "bare tokens"),
+        ("equivariant", "No position or mask: outputs follow a shuffle.", "moved", 0, 1e-12, blind, "lacking both"),
+        ("breaks", "Untrained, positions or mask break it.", "moved", 1e-3, 1e3, told, "untrained layers with one"),
+        ("between", "A swap changes two, masked also those between.", "changed", swap, swap, not placed, "bare tokens"),
         ("chance", "Without either, order is a coin flip.", "accuracy", 0.38, 0.62, coin, "order without either"),
         ("solved", "Positions beat guesses by far.", "accuracy", least, 1, good, "training: positions, scale, no mask"),
         ("ordered", "A causal mask alone gives the order away.", "accuracy", 0.9, 1, late, "order behind a mask"),
