@@ -158,10 +158,10 @@ def settle(knobs: Knobs, off: dict[str, float]) -> list[Claim]:
 
 def draw(knobs: Knobs, m: Measured) -> tuple[ImageGrid, Heatmap, Heatmap]:
     W, n, gap = len(m.out[0]), knobs.size, m.off["shifts"]
-    seen = {"image": m.x, "output": m.out, "of the shifted": m.moved, "added by brightness": m.change}
+    seen = {"image": m.x, "output": m.out, "of the shifted": m.moved, "brightness": m.change}
     images = [Picture(label=label, pixels=tensor[0].tolist()) for label, tensor in seen.items()]
     views = f"A bright block on {n} × {n} pixels, its {W} × {W} output, that after a shift by {knobs.shift},"
-    views += f" and what {knobs.brightness} more brightness adds to the output: at most {largest(m.change):.3g}."
+    views += f" and what {knobs.brightness:g} more brightness adds to the output: at most {largest(m.change):.3g}."
     missed = f"The output of the shifted image is off the shifted output by up to {gap:.3g}; it follows {m.where}."
     used = f"{int(m.matrix.count_nonzero())} of {m.matrix.numel()} entries are not 0; shown are the first 24 × 24."
     names, corner = [str(i) for i in range(24)], m.matrix[:24, :24]
@@ -188,7 +188,7 @@ def answer(knobs: Knobs, m: Measured) -> dict[str, Any]:
 def run(knobs: Knobs, lab: Lab) -> Result:
     m = measure(knobs, lab)
     by = {name: f"differs from F.conv2d by {error:.2g}" for name, error in m.off.items()}
-    rows = [("K = K.flip(-1, -2)", "turned by 180°", "turn")] * knobs.flip_kernel
+    rows = [("p = pad(x)", knobs.padding, "pad")] + [("K = K.flip(-1, -2)", "180°", "turn")] * knobs.flip_kernel
     rows += [("y[f, r, c] += K[f, k, i, j] * p[k, s * r + i, s * c + j]", by["loops"], "loops")]
     rows += [("columns = F.unfold(p, 3, stride=s)", f"{m.copies:.4g} times the image's numbers", "columns")]
     rows += [("y = K.flatten(1) @ columns", by["unfold"], "unfold"), ("y = M @ x.flatten()", by["matrix"], "matrix")]

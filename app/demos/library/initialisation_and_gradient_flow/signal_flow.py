@@ -160,7 +160,7 @@ def draw(knobs: Knobs, made: Flow, up: str, down: str) -> tuple[Lines, Lines, Ba
     y = Axis(name="norm over the top's", scale="log")
     fall = Lines(id="gradient", title="The gradient on its way down", alt=felt, caption=felt, x=x, y=y, series=back)
 
-    halves = {name: knobs.gain**2 * v / 2 for name, v in V.items() if name != "nilpotent"}  # that one is not drawn
+    halves = {name: knobs.gain**2 * v / 2 for name, v in V.items() if name not in ("orthogonal", "nilpotent")}
     rates = f"v/2 at gain {knobs.gain:.3g}: " + ", ".join(f"{name} {half:.3g}" for name, half in halves.items()) + "."
     bars = BarGroup(name="one ReLU layer", values=tuple(halves.values()), quantity="v")
     more: dict[str, Any] = {"categories": tuple(halves), "groups": (bars,), "marks": (Mark(label="kept", y=1),)}
