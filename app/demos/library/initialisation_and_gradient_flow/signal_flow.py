@@ -4,7 +4,7 @@ Inputs pass through a stack of random layers $h_l = \phi(W_l h_{l-1})$; nothing 
 with $n$ the fan-in, multiply the mean square of the signal by $v$; ReLU keeps half of it. So $v = 2$ (He) holds the
 scale, while `nn.Linear` draws from $U(\pm 1/\sqrt n)$, which is $v = 1/3$: a bare ReLU stack loses a factor of six per
 layer. Going back, the gradient is multiplied by $\phi'$ and $W^\top$ in every layer: slopes and weights decide.
-Source: He et al. 2015, section 2.2; Glorot and Bengio 2010, section 4.2; Yang et al. 2019, section 3; torch: nn.init
+Source: He et al. 2015, section 2.2; Glorot and Bengio 2010, section 4.2; Yang et al. 2019 (batch norm); torch: nn.init
 """
 
 from math import log, log10, sqrt
@@ -123,7 +123,7 @@ def settle(knobs: Knobs, made: Flow) -> list[Claim]:
         ("variance", "Fan-in times the weights' variance is v.", found, v, spread, drawn),
         ("linear", "nn.Linear's own weights have v = 1/3.", linear, 1 / 3, 1.5 / n, ""),
         ("forward", "ReLU multiplies the mean square by v/2 (as logs).", up, log(v / 2), band, plain),
-        ("backward", "And the squared gradient by v/2.", down, log(v / 2), band, plain),
+        ("backward", "It multiplies the squared gradient by v/2 as well.", down, log(v / 2), band, plain),
         ("radius", "Every eigenvalue of the nilpotent matrix is 0.", radius, 0, 1e-12, shift),
         ("stretch", "Its k-th power still stretches one direction by (2 gain)^k.", stretch, 1, 1e-12, shift),
         ("norm-grows", "Normalised ReLU layers: the gradient grows by about 1.2.", made.back, 1.21, 0.15, normed),

@@ -4,7 +4,7 @@ The same weights read a sequence step by step and keep a state. A plain cell is 
 LSTM has a second state that is scaled and added to, $c_t = f_t c_{t-1} + i_t g_t$, $h_t = o_t \tanh c_t$; a GRU mixes,
 $h_t = (1-z_t) n_t + z_t h_{t-1}$. What survives a step is the gate $f$ or $z$; by default both are near one half.
 The loop below is compared with torch's module, and a small push on the first input is followed through time.
-Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000, eqs. 1–7; Cho et al. 2014, eqs. 5–8; torch: nn.LSTM, nn.GRU
+Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000, section 3; Cho et al. 2014, eqs. 5–8; torch: nn.LSTM, nn.GRU
 """
 
 from typing import Any, Literal, NamedTuple
