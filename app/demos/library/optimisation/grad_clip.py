@@ -3,7 +3,6 @@ r"""Gradient clipping
 By norm one factor, $\min(1, c/(\lVert g\rVert + 10^{-6}))$ with one norm over all parameters, shrinks the gradient and
 keeps its direction. By value each component is clamped to $\pm c$, which turns it. Clipping belongs after `backward()`
 and unscaling, before `step()`. It repairs no inf, does little to Adam, biases a skewed gradient, and cures no cause.
-
 Source: Pascanu, Mikolov and Bengio (2013), section 3.2 and algorithm 1; torch.nn.utils.clip_grad_norm_"""
 
 from math import atan2, cos, degrees, dist, hypot, inf, isnan, pi, sin
@@ -15,7 +14,7 @@ from torch import nn
 from app.demos import result
 from app.demos.lab import Lab
 from app.demos.parameters import Parameters, choice, integer, number, seed, switch
-from app.demos.result import Axis, Claim, CodeLine, Field2d, Lines, Mark, Region, Result, Series, TableFigure, outcome
+from app.demos.result import Axis, Claim, CodeLine, Field2d, Lines, Region, Result, Series, TableFigure, outcome
 
 Mode = Literal["none", "norm", "value", "per tensor", "sign", "before backward", "after step"]
 LOOP = ["optimizer.zero_grad()", "loss.backward()", "unscale gradients", "optimizer.step()"]
@@ -127,12 +126,12 @@ def draw_plane(c: float, g: list[float], norm: list[float], value: list[float]) 
 
 
 def draw_norms(c: float, mode: str, bare: list[float], norms: list[float]) -> Lines:
-    steps, marks, title = range(len(norms)), (Mark(label=f"c = {c:.3g}", y=c),), "Gradient norms of a recurrent weight"
     told = f"h = relu(w h), thirty times: {sum(n > c for n in norms)} norms exceed c; unclipped {bare.count(0)} are 0."
-    without = Series(name="no clip", x=steps, y=[max(n, 1e-6) for n in bare], meaning="refuted", quantity="bare")
-    clipped = Series(name=mode, x=steps, y=[max(n, 1e-6) for n in norms], meaning="measured", quantity="clipped")
+    drawn: Any = ("no clip", "refuted", "bare", bare), (mode, "measured", "clipped", norms)
+    both = [Series(name=n, x=range(len(v)), y=[max(s, 1e-6) for s in v], meaning=m, quantity=q) for n, m, q, v in drawn]
+    limit, title = Series(name=f"c = {c:.3g}", x=(0, len(norms) - 1), y=(c, c)), "Gradient norms of a recurrent weight"
     x, y = Axis(name="step"), Axis(name="norm, or 1e-6 if that is more", scale="log", low=1e-6, high=1e15)
-    return Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=(without, clipped), marks=marks)
+    return Lines(id="norms", title=title, alt=told, caption=told, x=x, y=y, series=(*both, limit))
 
 
 def table(id: str, title: str, columns: tuple[str, ...], rows: Any, *lit: int) -> TableFigure:
@@ -141,36 +140,36 @@ def table(id: str, title: str, columns: tuple[str, ...], rows: Any, *lit: int) -
 
 
 def run(knobs: Knobs, lab: Lab) -> Result:
-    c, scale, g, mode = knobs.max_norm, knobs.loss_scale, [knobs.gx, knobs.gy], knobs.mode
+    c, mode, g, scale = knobs.max_norm, knobs.mode, [knobs.gx, knobs.gy], knobs.loss_scale
     sgd, adam = ({rule: one_step(g, rule, c, scale, name) for rule in get_args(Mode)} for name in ("SGD", "Adam"))
+    by, norm, value, last = sgd[mode], sgd["norm"], sgd["value"].seen, float(knobs.overflow) if knobs.add_inf else 3
+    three: Any = [(rule, *one_step([1, 2, last], rule, c).seen) for rule in ("none", "norm", "value")]
     joint = list(map(sum, zip(one_step(g, "norm", c).seen, one_step([0, 1], "norm", c).seen, strict=True)))
-    chosen, norm, value, last = sgd[mode], sgd["norm"], sgd["value"].seen, float(knobs.overflow) if knobs.add_inf else 3
-    third: Any = [(rule, *one_step([1, 2, last], rule, c).seen) for rule in ("none", "norm", "value")]
     bare, clipped = list(train_recurrent_weight(knobs, "none")), list(train_recurrent_weight(knobs, mode))
-    norms, near_1 = [abs(row[2]) for row in clipped], [*(abs(row[0] - 1) < 0.005 * c for row in clipped), True]
-    a: dict[str, Any] = {"norm": hypot(*g), "returned": float(norm.returned), "after": hypot(*chosen.seen), "limit": c}
-    a |= {"turned": angle(chosen.seen, g), "by_norm": angle(norm.seen, g), "by_value": angle(value, g)}
-    a |= {"ended": angle(chosen.seen, [1, 0]), "apart": angle(joint, [g[0], g[1] + 1]), "steep": angle(joint, [1, 0])}
-    a |= {"step": chosen.length, "bare_step": sgd["none"].length, "clipped_step": norm.length, "corner": hypot(*value)}
+    a: dict[str, Any] = {"norm": hypot(*g), "returned": float(norm.returned), "after": hypot(*by.seen), "limit": c}
+    a |= {"turned": angle(by.seen, g), "by_norm": angle(norm.seen, g), "by_value": angle(value, g)}
+    a |= {"ended": angle(by.seen, [1, 0]), "corner": hypot(*value), "unscaled": c / scale, "step": by.length}
+    a |= {"bare_step": sgd["none"].length, "clipped_step": norm.length, "adam_step": adam["norm"].length}
     a |= {"adam": adam["norm"].length / (adam["none"].length or 1), "paces": round(100 * knobs.recurrent_gain) - 100}
+    a |= {"apart": angle(joint, [g[0], g[1] + 1]), "steep": angle(joint, [1, 0]), "nans": sum(map(isnan, three[1][1:]))}
     a |= {"skewed": 0.2 * one_step([10], "norm", c).seen[0] + 0.8 * one_step([-1], "norm", c).seen[0]}
-    a |= {"adam_step": adam["norm"].length, "nans": sum(map(isnan, third[1][1:])), "arrival": near_1.index(True)}
-    a |= {"alive": sum(w > 0 for w, *_ in clipped), "clipped": sum(n > c for n in norms), "unscaled": c / scale}
-    told = f"{mode}: norm {a['norm']:.4g} becomes {a['after']:.4g}, {a['turned']:.1f}° off; {a['clipped']} clipped."
-    trace, paths = chosen.trace, (descend_a_cliff(inf, "refuted"), descend_a_cliff(c, "measured"))
+    a |= {"alive": sum(w > 0 for w, *_ in clipped), "clipped": sum(abs(slope) > c for *_, slope in clipped)}
+    a |= {"arrival": [*(abs(w - 1) < 0.005 * c for w, *_ in clipped), True].index(True)}
+    trace, paths = by.trace, (descend_a_cliff(inf, "refuted"), descend_a_cliff(c, "measured"))
     ends = f"A surface built to have a cliff, no network's loss. {paths[0].title}. {paths[1].title}."
     at, here = [trace.index(row) for row in trace if row[0] not in LOOP], list(sgd).index(mode)
     rows = [(rule, hypot(*s.seen), angle(s.seen, g), s.length, adam[rule].length) for rule, s in sgd.items()]
     figures = (
-        draw_plane(c / scale, g, sgd["norm"].seen, sgd["value"].seen),
+        draw_plane(c / scale, g, norm.seen, value),
         table("loop", "The loop, line by line", ("line", "gradient norm", "way gone"), trace, *at),
         result.SmallMultiples(id="cliff", title="At the edge of a ravine", alt=ends, caption=ends, panels=paths),
-        draw_norms(c, mode, [abs(row[2]) for row in bare], norms),
+        draw_norms(c, mode, [abs(row[2]) for row in bare], [abs(row[2]) for row in clipped]),
         table("rules", "Rules and places", ("rule", "norm", "degrees", "SGD step", "Adam step"), rows, here),
-        table("infinity", "Three gradients, clipped", ("rule", "first", "second", "third"), third),
+        table("infinity", "Three gradients, clipped", ("rule", "first", "second", "third"), three),
     )
     lines = [(line, f"gradient {n:.4g}, moved {way:.4g}", None if line in LOOP else mode) for line, n, way in trace]
     code = tuple(CodeLine(code=line, value=value, quantity=lit) for line, value, lit in lines)
+    told = f"{mode}: norm {a['norm']:.4g} becomes {a['after']:.4g} and turns by {a['turned']:.1f}°."
     return Result(summary=told, figures=figures, claims=settle(knobs, sgd, a, bare), answers=a, code=code)
 
 
@@ -178,7 +177,8 @@ def settle(knobs: Knobs, sgd: dict[str, Step], a: dict[str, Any], bare: list[Any
     c, seen, astray = knobs.max_norm, sgd["norm"].seen, max(abs(sgd[rule].length - a["bare_step"]) for rule in PLACE)
     factor, found = min(1, c / (knobs.loss_scale * a["norm"] + 1e-6)), a["returned"] / knobs.loss_scale - a["norm"]
     missed, mean = dist(seen, [factor * knobs.gx, factor * knobs.gy]), min(2, c / 5) - 0.8 * min(1, c)
-    alike = "" if a["by_value"] > 1e-6 else "Both components are cut alike, or none is: nothing can turn."
+    small, large = sorted((abs(knobs.gx), abs(knobs.gy)))
+    alike = "" if 0.01 < small < large - 0.01 and large * knobs.loss_scale > c * 1.001 else "Cut alike, or not at all."
     tiny = "" if min(map(abs, seen)) > 1e-5 else "A component is so small that Adam's eps counts beside it."
     calm = "" if knobs.recurrent_gain > 1.05 and knobs.optimizer == "SGD" else "It is about SGD from above 1.05."
     whole = "" if knobs.add_inf and "inf" in knobs.overflow else "None of the three gradients is infinite here."

@@ -3,7 +3,7 @@ r"""Optimiser updates, line by line
 Momentum sums gradients, $m \leftarrow \beta_1 m + g$, and steps $\eta m$: up to $\eta g/(1-\beta_1)$ on a steady slope.
 Textbooks put $\eta$ inside the sum, and let Nesterov take its gradient at a look-ahead point, which PyTorch stores.
 Adam divides a mean of gradients by the root of a mean of their squares, both corrected for their start at zero: its
-first step is $\eta$ at any scale. L2 adds $\lambda w$ to the gradient; AdamW shrinks $w$ by $1-\eta\lambda$ instead.
+first step is $\eta$ if $g \gg \epsilon$. L2 adds $\lambda w$ to the gradient; AdamW shrinks $w$ by $1-\eta\lambda$.
 Source: Sutskever et al. 2013; Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; torch.optim
 """
 
@@ -138,7 +138,7 @@ def check(knobs: Knobs, path: Tensor, copies: int, rates: list[float], hand: Any
     ahead, adamw = "Only Nesterov looks ahead." * (name != "nesterov"), "Only AdamW decays apart." * (name != "adamw")
     steady = "The rate is cut, which the textbook's velocity feels late." * (knobs.lr_cut_at > 0)
     flat = "Here the gradient changes along the way." * (knobs.landscape != "constant")
-    pure, is_cut = "The decay is added to the gradient." * (knobs.weight_decay > 0), "The rate is not cut." * (cut == 1)
+    pure, is_cut = "The decay is added to the gradient." * (knobs.weight_decay > 0), "No cut on the way." * (cut == 1)
     scaled, forgets = "SGD keeps the gradient's scale." * (name in VELOCITY), "Velocity keeps old L2 terms." * (b1 > 0)
     gaps: dict[str, tuple[str, Any, str, str]] = {
         "hand-is-torch": ("Forty steps by hand are torch.optim's.", apart, "w", ""),
