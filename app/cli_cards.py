@@ -80,8 +80,11 @@ def import_file(asked: argparse.Namespace, settings: Settings) -> int:
 
 
 def _tell(file: Path, imported: Imported, report: ImportReport | None) -> None:
+    lines: dict[str, list[int]] = {}
     for skipped in imported.skipped:
-        print(f"{file}:{skipped.line}: skipped: {skipped.why}")
+        lines.setdefault(skipped.why, []).append(skipped.line)
+    for why, found in lines.items():
+        print(f"{file}:{found[0]}: skipped: {why}{f', and {len(found) - 1} more like it' if found[1:] else ''}")
     for problem in imported.problems:
         print(f"{file}:{problem.line}: {problem.says}")
     answered = sum(card.answered for card in imported.cards)
