@@ -152,8 +152,8 @@ def draw_training(history: dict[int, float], guess: float, weights: Tensor) -> t
 
 
 def draw_waves(k: int, wave: Tensor, a: dict[str, Any]) -> tuple[Field2d, Heatmap, Heatmap]:
-    hands: dict[int, Any] = {LATE: "second", LATE + k: "second", 0: "measured", k: "measured"}
-    pairs = [(p, wave[p, wave.shape[1] // 4].item(), meaning) for p, meaning in hands.items()]  # ω = 0.1
+    hands: dict[int, Any] = {LATE: "second", LATE + k: "second", 0: "measured", k: "measured"}  # ω = 0.1
+    pairs = [(p if k > 2 or p % LATE == k else "", wave[p, wave.shape[1] // 4].item(), m) for p, m in hands.items()]
     arrows = [Arrow(x=0, y=0, dx=z.real, dy=z.imag, label=f"{p}", meaning=m, quantity="turn") for p, z, m in pairs]
     says = f"The pair with ω = 0.1 turns by {a['turn']:.1f}° from 0 to {k}, and from {LATE} to {LATE + k}."
     about = words("turn", f"A step of {k}, early and late", says) | {"arrows": arrows}
