@@ -153,7 +153,7 @@ def check(knobs: Knobs, hand: Pass, trained: dict[str, Any], autograd: Tensor, a
     unlike = "Here the hidden units start different, so their gradients differ." * (knobs.start != "equal")
     whole = "Nothing is detached here; the graph reaches back to W1 and b1." * (knobs.start != "detached")
     gaps: dict[str, tuple[str, Any, str | None, str]] = {
-        "hand-is-autograd": ("The lines by hand give autograd's gradients.", ours - autograd, "W2", ""),
+        "hand-is-autograd": ("By hand the gradients of the uncut net are autograd's.", ours - autograd, "W2", ""),
         "gradcheck": ("Central differences agree with autograd.", not agrees, None, ""),
         "accumulates": ("Every backward call adds its gradient to .grad.", kept - times * reached, "grad", ""),
         "weights-stay": ("backward() moves no weight.", trained["backward"] - begin, None, ""),
