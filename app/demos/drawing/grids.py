@@ -11,7 +11,7 @@ from app.web.numbers import number
 STEPS = 10
 RADIUS, TALL = 18.0, 84.0
 # Shares of an edge at which its label may stand, from the middle outwards.
-SPOTS = tuple(0.5 + side * step / 50 for step in range(13) for side in (-1, 1))
+SPOTS = (0.5, *(0.5 + side * step / 20 for step in range(1, 5) for side in (-1, 1)))
 
 Place = tuple[float, float]
 Places = dict[str, Place]
@@ -203,6 +203,8 @@ def _edge_labels(canvas: Canvas, figure: Graph, places: Places) -> None:
         label = figure.edges[index].label
         if label:
             taken = [*fixed, *(box for other, box in chosen.items() if other != index)]
+            if index in chosen and not any(_meet(chosen[index], one) for one in taken):
+                continue
             chosen[index] = _best_spot(label, ends[index], taken, ends[:index] + ends[index + 1 :])
     for index, (left, top, right, bottom) in chosen.items():
         x, y = (left + right) / 2, (top + bottom) / 2 + 4
@@ -212,8 +214,17 @@ def _edge_labels(canvas: Canvas, figure: Graph, places: Places) -> None:
 def _best_spot(label: str, ends: Ends, taken: list[Box], edges: list[Ends]) -> Box:
     (a, b), (c, d) = ends
     half = text_width(label) / 2
-    boxes = [_box(a + (c - a) * share, b + (d - b) * share, half) for share in SPOTS]
-    return min(boxes, key=lambda box: 20 * sum(_meet(box, one) for one in taken) + _crossed(box, edges))
+    found, least = (0.0, 0.0, 0.0, 0.0), math.inf
+    for share in SPOTS:
+        box = _box(a + (c - a) * share, b + (d - b) * share, half)
+        covered = 20 * sum(_meet(box, one) for one in taken)
+        if covered < least:
+            covered += _crossed(box, edges)
+        if covered < least:
+            found, least = box, covered
+        if not covered:
+            break
+    return found
 
 
 def _box(x: float, y: float, half: float) -> Box:
