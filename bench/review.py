@@ -36,6 +36,8 @@ from bench.reviewing.server import SECRET
 CLIENTS = 64
 OFFERED = 100.0
 WARM_SECONDS = 3.0
+COMMIT_BYTES = 40_000
+"""About what the log takes for one grade: its row, three indexes, the memory and the day."""
 TIMES_ORM, SHARE_OF_CONSTANT = 5.0, 0.3
 P95_MS, P99_MS = 5.0, 15.0
 
@@ -80,6 +82,7 @@ def compare_routes(collection: Path, seconds: float, rounds: int) -> bool:
 def offer(collection: Path, seconds: float, rounds: int) -> bool:
     """The median of the rounds counts for each percentile: one slow moment of the machine is not the program's."""
     first = {body["user"]: body for body in grades(collection)}
+    compare_machine(collection, list(first.values()), seconds / rounds)
     seen: list[Load] = []
     for turn in range(rounds):
         with serving("next", collection, verify=turn == 0) as port:
@@ -92,6 +95,22 @@ def offer(collection: Path, seconds: float, rounds: int) -> bool:
         f" medians p95 {p95:.1f} ms (bar {P95_MS:.0f}), p99 {p99:.1f} ms (bar {P99_MS:.0f}), {failures} failed"
     )
     return p95 <= P95_MS and p99 <= P99_MS and not failures
+
+
+def compare_machine(collection: Path, first: list[dict[str, Any]], seconds: float) -> None:
+    """What any answer and any durable write cost here and now, at the same pace."""
+    with serving("constant", collection) as port:
+        done = load.measure(load.opened(port, first, OFFERED, seconds, WARM_SECONDS))
+    print(f"  constant           {len(done.latencies):7d} replies, {latencies(done)}")
+    flushes = []
+    with collection.with_name("flushed").open("wb", buffering=0) as file:
+        for _ in range(int(OFFERED * seconds)):
+            began = time.perf_counter()
+            file.write(b"x" * COMMIT_BYTES)
+            os.fdatasync(file.fileno())
+            flushes.append(time.perf_counter() - began)
+            time.sleep(1 / OFFERED)
+    print(f"  flush              {len(flushes):7d} of 40 kB, {latencies(Load(seconds, flushes, 0))}")
 
 
 def compare_anki(folder: Path, cards: int) -> None:
