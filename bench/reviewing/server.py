@@ -20,6 +20,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 from sqlalchemy import Engine, create_engine, event, select, text
 from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse
 
 from app import clock, db
 from app.clock import SystemClock
@@ -44,21 +45,21 @@ class Sent(BaseModel):
     duration_ms: int
 
 
-def durable(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[dict[str, Any]]]:
+def durable(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[JSONResponse]]:
     now = SystemClock().now
 
-    async def grade(sent: Sent) -> dict[str, Any]:
+    async def grade(sent: Sent) -> JSONResponse:
         viewer = viewer_of(sent.user)
         asked = actions.read_grade(SECRET, viewer, sent.token, sent.rating, now(), duration_ms=sent.duration_ms)
-        return (await writer.grade(asked)).as_json()
+        return JSONResponse((await writer.grade(asked)).as_json())
 
     return grade
 
 
-def with_next(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[dict[str, Any]]]:
+def with_next(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[JSONResponse]]:
     now, frontiers = SystemClock().now, showing.Frontiers()
 
-    async def grade(sent: Sent) -> dict[str, Any]:
+    async def grade(sent: Sent) -> JSONResponse:
         viewer = viewer_of(sent.user)
         asked = actions.read_grade(SECRET, viewer, sent.token, sent.rating, now(), duration_ms=sent.duration_ms)
         answered = await writer.grade(asked)
@@ -66,35 +67,35 @@ def with_next(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[dict
             found = showing.next_card(session, viewer, now(), frontiers=frontiers)
         shown = found.showing
         if shown is None:
-            return answered.as_json() | {"token": None, "left": found.left.total}
+            return JSONResponse(answered.as_json() | {"token": None, "left": found.left.total})
         day = study_day.date_of(shown.study_day)
         token = tokens.mint(SECRET, viewer.id, int(shown.card.card_id), shown.basis_event_id, day)
-        return answered.as_json() | {"token": token, "left": found.left.total}
+        return JSONResponse(answered.as_json() | {"token": token, "left": found.left.total})
 
     return grade
 
 
-def by_orm(writer: Writer, engine: Engine) -> Callable[[Sent], dict[str, Any]]:
+def by_orm(writer: Writer, engine: Engine) -> Callable[[Sent], JSONResponse]:
     """Written as one would without measuring: SQLAlchemy's default pool and SQLite's default checkpoints."""
     now, own = SystemClock().now, _usual_engine(engine)
 
-    def grade(sent: Sent) -> dict[str, Any]:
+    def grade(sent: Sent) -> JSONResponse:
         viewer = viewer_of(sent.user)
         asked = actions.read_grade(SECRET, viewer, sent.token, sent.rating, now(), duration_ms=sent.duration_ms)
         with Session(own) as session:
             session.execute(text("BEGIN IMMEDIATE"))
             answered = _answer_by_orm(session, asked)
             session.commit()
-        return answered.as_json()
+        return JSONResponse(answered.as_json())
 
     return grade
 
 
-def constant(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[dict[str, Any]]]:
+def constant(writer: Writer, engine: Engine) -> Callable[[Sent], Awaitable[JSONResponse]]:
     reply = Answered(1, 1, "grade", Rating.GOOD, 1, 1, "review", 1, None).as_json()
 
-    async def grade(sent: Sent) -> dict[str, Any]:
-        return reply
+    async def grade(sent: Sent) -> JSONResponse:
+        return JSONResponse(reply)
 
     return grade
 
