@@ -56,16 +56,7 @@ def number(
     more: bool = False,
 ) -> Any:
     """A float in [low, high]. ``more`` puts it under "more"; ``log`` draws a logarithmic slider."""
-    control: dict[str, Any] = {
-        "kind": "number",
-        "step": step,
-        "unit": unit,
-        "log": log,
-        "more": more,
-        "low": low,
-        "high": high,
-    }
-    return Field(default, ge=low, le=high, description=help, json_schema_extra={"control": control})
+    return _dial("number", default, low, high, help=help, step=step, unit=unit, log=log, more=more)
 
 
 def integer(
@@ -79,16 +70,12 @@ def integer(
     log: bool = False,
     more: bool = False,
 ) -> Any:
-    control: dict[str, Any] = {
-        "kind": "integer",
-        "step": step,
-        "unit": unit,
-        "log": log,
-        "more": more,
-        "low": low,
-        "high": high,
-    }
-    return Field(default, ge=low, le=high, description=help, json_schema_extra={"control": control})
+    return _dial("integer", default, low, high, help=help, step=step, unit=unit, log=log, more=more)
+
+
+def _dial(kind: str, default: float, low: float, high: float, *, help: str, **control: Any) -> Any:
+    shown = {"kind": kind, **control, "low": low, "high": high}
+    return Field(default, ge=low, le=high, description=help, json_schema_extra={"control": shown})
 
 
 def switch(default: bool, *, help: str, more: bool = False) -> Any:

@@ -166,3 +166,12 @@ async def test_on_the_wall_your_last_prediction_is_a_hollow_circle(tmp_path: Pat
         text = (await client.get("/demos")).text
     assert 'class="figure marks"' in text
     assert "you 1.4" in text
+
+
+async def test_a_formula_stands_once_inside_the_line_that_computes_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as (client, app):
+        text = (await client.get(f"{DEMO}?play=1")).text
+        with db.reading(app.state.database) as session:
+            formulas = queries.demo(session, "dropout-lab").teaching.formulas
+    lines = re.findall(r'<div class="code-line" data-quantity="([^"]+)" tabindex="0"><span class="tex"><math', text)
+    assert sorted(lines) == sorted(formulas)
