@@ -193,7 +193,7 @@ def draw(knobs: Knobs, m: Measured, said: str) -> tuple[Heatmap, Lines, Bars]:
 def run(knobs: Knobs, lab: Lab) -> Result:
     m = measure(knobs)
     a = answer(knobs, m)
-    said = f"After {knobs.length} steps a push on the first input moves h 10^{a['memory']:.1f} times its first effect."
+    said = f"After {knobs.length} steps a push on input 1 moves h {10 ** a['memory']:.2g} times as much as at first."
     names = [line[0].replace("h", knobs.cell) for line in LOOP[knobs.cell]]  # each cell has its own formula of h
     rows = zip(LOOP[knobs.cell], m.seen.mean((0, 2)).tolist(), names, strict=True)
     code = [CodeLine(code=line, value=f"{mean:.3f} on average", quantity=name) for line, mean, name in rows]
