@@ -5,8 +5,7 @@ of the batch (plus $\epsilon$ under the root), scale by $\gamma$, shift by $\bet
 statistics, $r \leftarrow (1-m)\,r + m\,s$, with the unbiased variance, and eval mode normalises with those. While
 training, a row's output depends on its batch mates, with noise of order $1/\sqrt{B}$, and a single row is refused.
 Layer norm works along each row: no running statistics, the same in both modes, any batch size.
-Source: Ioffe and Szegedy (2015), algorithms 1 and 2; Ba, Kiros and Hinton (2016), section 3; torch.nn.BatchNorm1d
-"""
+Source: Ioffe and Szegedy (2015), algorithms 1 and 2; Ba, Kiros and Hinton (2016), section 3; torch.nn.BatchNorm1d"""
 
 from contextlib import suppress
 from math import inf, sqrt
@@ -129,7 +128,8 @@ def draw_losses(kind: str, chosen: list[float], plain: list[float]) -> Lines:
 
 
 def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
-    beta, scale, expected_mean = knobs.beta, knobs.input_scale, 10 * (1 - (1 - knobs.momentum) ** 10)
+    beta, scale, m = knobs.beta, knobs.input_scale, knobs.momentum
+    expected_mean, one_batch = 10 * (1 - (1 - m) ** 10), 10 * (1 - m) / sqrt(1 + 99 * m + 1e-5)
     other = "" if knobs.norm == "batch" else "The sentence is about batch norm; something else normalises here."
     tiny = other or ("" if scale >= 1 else "Below scale 1 the eps under the root counts: the scale does not cancel.")
     small = other or ("" if scale > 90 else "Below scale 90 the plain net copes, or hardly moves.")
@@ -139,6 +139,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
         ("running-mean", "Running mean: 10 (1 - (1-m)^10).", a["mean"], expected_mean, 1e-9, "", "running"),
         ("running-variance", "Running variance: averages unbiased ones.", a["variance_gap"], 0, 1e-9, "", "variance"),
         ("eval", "Eval mode normalises with the running statistics.", a["eval_gap"], 0, 1e-9, "", "eval"),
+        ("one-batch", "After one batch: 10(1-m)/sqrt(1+99m+eps).", a["eval_output"], one_batch, 1e-9, "", "eval"),
         ("centre", "A feature's mean over the batch is beta.", a["centre"], beta, 1e-9, other, "centre"),
         ("noise", "64 rows make less than a third of the noise of 4.", a["quiet"], True, 0, "", "noise"),
         ("steady", "The final loss hardly knows the input scale.", a["loss"], a["steady"], 0.02, tiny, "loss"),
@@ -150,7 +151,7 @@ def settle(knobs: Knobs, a: dict[str, Any]) -> tuple[Claim, ...]:
     )
 
 
-def lines_that_ran(knobs: Knobs, x: Tensor, hand: Tensor, a: dict[str, Any]) -> tuple[CodeLine, ...]:
+def lines_run(knobs: Knobs, x: Tensor, hand: Tensor, a: dict[str, Any]) -> tuple[CodeLine, ...]:
     dim, x_hat = 1 if knobs.norm == "layer" else 0, "x" if knobs.norm == "none" else "x_hat"
     mean, variance, first = x.mean(dim)[0], x.var(dim, correction=0)[0], hand[0, 0]
     lines = (
@@ -185,7 +186,7 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     with suppress(ValueError):
         a["single"] = "numbers" if len(layer(kind, 8)(x[: knobs.batch])) else ""
     one = layer("batch", 1, momentum=m)
-    one(torch.tensor([[10 - sqrt(50)], [10 + sqrt(50)]]).double())  # mean 10, unbiased variance 100
+    one(torch.tensor([[10 - sqrt(50)], [10 + sqrt(50)]], dtype=torch.float64))  # mean 10, unbiased variance 100
     a |= {"eval_output": one.eval()(torch.full((1, 1), 10.0).double()).item(), "eval_batch_spread": 1 - m}
     a |= {"upper": beta + gamma, "lower": beta - gamma, "unbiased": beta + gamma / sqrt(2), "linear": 100 * m}
     a |= {"centre": y[:, 0].mean().item(), "balance": trained.mean().item(), "quiet": noise[64] < noise[4] / 3}
@@ -196,5 +197,4 @@ def run(knobs: Knobs, lab: Lab) -> Result:
     a |= {"lower_loss": "with batch norm" if normed[-1] < plain[-1] else "without", "cells": x.numel()}
     figures += [draw_noise(noise), draw_losses(kind, normed, plain)]
     says = f"Batch norm: running mean {means[-1]:.3f}, noise at 4 rows {noise[4]:.3f}. Loss ({kind}): {normed[-1]:.3f}."
-    code = lines_that_ran(knobs, x, hand, a)
-    return Result(summary=says, figures=figures, claims=settle(knobs, a), answers=a, code=code)
+    return Result(summary=says, figures=figures, claims=settle(knobs, a), answers=a, code=lines_run(knobs, x, hand, a))
